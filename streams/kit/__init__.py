@@ -1,0 +1,1 @@
+"""Parts that the layers share; pure (no faust, Kafka, Redis, clock, environment)."""

@@ -1,0 +1,26 @@
+"""Ids from causes: the same cause gives the same id on every machine, run and retry (so a duplicate is recognised)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+
+def derive(kind: str, *parts: str | int | None) -> str:
+    """`<kind>-<20 hex digits>` of SHA-256 over the JSON array of the parts.
+
+    JSON quoting keeps the parts apart whatever characters an id holds ("a:b","c" differs from "a","b:c").
+    """
+    canonical = json.dumps([kind, *parts], ensure_ascii=False, separators=(",", ":"))
+    return f"{kind}-{hashlib.sha256(canonical.encode()).hexdigest()[:20]}"
+
+
+def tie_break(*parts: str) -> int:
+    """A stable 64-bit number for breaking ties (R8): by content, never by order of arrival."""
+    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(canonical.encode()).digest()[:8], "big")
+
+
+def row_key(*parts: str) -> str:
+    """A structured table key: a JSON array, so that ids with any separator in them stay apart (T10)."""
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))

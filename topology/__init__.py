@@ -1,0 +1,1 @@
+"""How it is wired: topics, tables, the app, the client, the command line."""
