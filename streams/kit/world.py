@@ -1,0 +1,80 @@
+"""The world as a layer sees it: registry, performance, open incidents, remediations and policy records.
+
+A projection of compacted and broadcast topics, kept up to date one record at a time. Healing, optimisation and routing
+read it; the live runtime feeds it from the topics, replay from the file. It depends only on the records seen, not on
+the order between keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from schemas.records import (
+    Anomaly,
+    AnomalyState,
+    Performance,
+    PolicyRecord,
+    RegisteredAsset,
+    Remediation,
+)
+from streams.kit.layer import Event
+
+
+def _mark(asset: RegisteredAsset) -> int:
+    digest = hashlib.sha256(f"{asset.id}\0{asset.version_hash}\0{asset.state}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+@dataclass(slots=True)
+class World:
+    """`incidents[asset_id][incident_id]` holds open incidents only; `remediations[asset_id][incident_id]` the newest step."""
+
+    assets: dict[str, RegisteredAsset] = field(default_factory=dict)
+    performance: dict[str, Performance] = field(default_factory=dict)
+    incidents: dict[str, dict[str, Anomaly]] = field(default_factory=dict)
+    remediations: dict[str, dict[str, Remediation]] = field(default_factory=dict)
+    policies: dict[str, PolicyRecord] = field(default_factory=dict)
+    _registry_sum: int = 0
+
+    @property
+    def registry_version(self) -> str:
+        """16 hex digits that depend on the set of (asset, version, state), not on the order of arrival."""
+        return f"{self._registry_sum:016x}"
+
+    def see(self, event: Event) -> None:
+        value = event.value
+        if event.topic == "assets":
+            self._see_asset(event.key, value if isinstance(value, RegisteredAsset) else None)
+        elif event.topic == "policies":
+            if isinstance(value, PolicyRecord):
+                self.policies[event.key] = value
+            else:
+                self.policies.pop(event.key, None)
+        elif isinstance(value, Performance):
+            self.performance[value.asset_id] = value
+        elif event.topic == "performance" and value is None:
+            self.performance.pop(event.key, None)
+        elif isinstance(value, Anomaly):
+            self._see_anomaly(value)
+        elif isinstance(value, Remediation):
+            self.remediations.setdefault(value.asset_id, {})[value.incident_id] = value
+
+    def _see_asset(self, key: str, asset: RegisteredAsset | None) -> None:
+        old = self.assets.pop(key, None)
+        if old is not None:
+            self._registry_sum = (self._registry_sum - _mark(old)) % 2**64
+        if asset is not None:
+            self.assets[key] = asset
+            self._registry_sum = (self._registry_sum + _mark(asset)) % 2**64
+        elif key in self.remediations:
+            del self.remediations[key]
+
+    def _see_anomaly(self, anomaly: Anomaly) -> None:
+        of_asset = self.incidents.setdefault(anomaly.asset_id, {})
+        if anomaly.state is AnomalyState.CLOSED:
+            of_asset.pop(anomaly.incident_id, None)
+        else:
+            of_asset[anomaly.incident_id] = anomaly
+        if not of_asset:
+            del self.incidents[anomaly.asset_id]
