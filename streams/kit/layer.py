@@ -11,9 +11,10 @@ runtime in `streams.atleastonce` and `topology`, or `topology.replay`) stores ro
 
 Contract that every engine keeps (tests/unit/test_layer_contract.py):
 - the same rows, view, event and now give an equal Step, and neither `rows` nor any row in it is modified;
-- a Step's emissions depend on nothing but that; ids are `ids.derive(...)`d from causes, so that a repeat emits the same ids;
+- a Step's emissions depend on nothing but that; ids are `ids.derive`d from causes, so that a repeat emits the same ids;
 - rows survive `decode_row(encode_row(row))` with equal behaviour;
-- an engine never raises for bad input: it emits nothing, or a record that says so. A raise is a bug (the runtime ends the process).
+- an engine never raises for bad input: it emits nothing, or a record that says so. A raise is a bug (the runtime
+  ends the process).
 """
 
 from __future__ import annotations

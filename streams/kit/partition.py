@@ -1,4 +1,4 @@
-"""Drives one layer over one partition of rows: event-time clock, timers, changed rows. Pure; live, replay and tests share it.
+"""Drives one layer over one partition of rows: event-time clock, timers, changed rows. Pure; live and replay share it.
 
 The clock is the greatest event time of the partition's inputs and of the data-derived view topics (`CLOCK_TOPICS`); it
 never goes back. Timers fire in order of (due, key), each at its own due time, and always *before* the first event
@@ -24,7 +24,7 @@ R = TypeVar("R")
 V = TypeVar("V")
 
 CLOCK_TOPICS = frozenset({"performance", "anomalies", "remediations"})
-"""View topics whose times follow the telemetry; operators' records (`policies`, `assets`) may be years off in a replay."""
+"""View topics whose times follow the telemetry; the operators' (`policies`, `assets`) may be years off in a replay."""
 
 MAX_TIMERS_AT_ONCE = 1_000
 """A row whose timer fires this often in a row without its due time moving on has a bug; see `TimerStuckError`."""
@@ -74,7 +74,7 @@ class Partition(Generic[R, V]):
         return emissions
 
     def next_due(self) -> int | None:
-        """The earliest due time of any row. Entries are moved lazily: one heap entry a row, however often it is written."""
+        """The earliest due time of any row. Entries move lazily: one heap entry a row, however often it is written."""
         while self._timers:
             due, key = self._timers[0]
             if self._armed.get(key) != due:

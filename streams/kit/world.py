@@ -28,7 +28,7 @@ def _mark(asset: RegisteredAsset) -> int:
 
 @dataclass(slots=True)
 class World:
-    """`incidents[asset_id][incident_id]` holds open incidents only; `remediations[asset_id][incident_id]` the newest step."""
+    """`incidents[asset][incident]` holds open incidents only; `remediations[asset][incident]` the newest step."""
 
     assets: dict[str, RegisteredAsset] = field(default_factory=dict)
     performance: dict[str, Performance] = field(default_factory=dict)
