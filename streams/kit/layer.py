@@ -19,11 +19,14 @@ Contract that every engine keeps (tests/unit/test_layer_contract.py):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from schemas.records import Record
+
+if TYPE_CHECKING:
+    from schemas.columns import SampleColumns
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -88,3 +91,16 @@ class Layer(Protocol[R, V]):
     def encode_row(self, row: R) -> bytes: ...
 
     def decode_row(self, data: bytes) -> R: ...
+
+
+class ColumnLayer(Layer[R, V], Protocol[R, V]):
+    """A layer of the hot path: takes many samples at once (telemetry, optimisation)."""
+
+    def step_columns(
+        self, rows: Mapping[str, R], view: V, columns: SampleColumns, causes: Callable[[int], str], clock: int
+    ) -> Step[R]:
+        """The samples of `columns` in row order; equal to as many single steps, each at `now` = max(clock, its at).
+
+        `causes(i)` names row i's cause; it is called only for samples that cause an emission. No timer of any row is due
+        within the columns (the caller splits them there).
+        """

@@ -14,11 +14,14 @@ so the outcome does not depend on how events were batched, or on when a process 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from streams.kit.layer import Emission, Event, Layer, Step
+from streams.kit.layer import ColumnLayer, Emission, Event, Layer, Step
+
+if TYPE_CHECKING:
+    from schemas.columns import SampleColumns
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -89,9 +92,30 @@ class Partition(Generic[R, V]):
                 self._arm(key, actual)
         return None
 
-    def apply(self, step: Step[R]) -> list[Emission]:
-        """Takes over a Step that the caller had computed on `rows` (the column path of the telemetry layers)."""
-        return self._apply(step)
+    def on_columns(self, columns: SampleColumns, causes: Callable[[int], str]) -> list[Emission]:
+        """Many samples at once, for a `ColumnLayer`: split where a timer is due, so that the result is as if one by one."""
+        layer = cast("ColumnLayer[R, V]", self.layer)
+        emissions: list[Emission] = []
+        start = 0
+        while start < len(columns):
+            stop = self._rows_before_timer(columns, start)
+            if stop == start:
+                emissions += self.advance(int(columns.at[start]))
+                continue
+            part = columns if stop - start == len(columns) else columns.rows(start, stop)
+            base = start
+            step = layer.step_columns(self.rows, self.view, part, lambda i, base=base: causes(base + i), self.clock)  # type: ignore[misc]
+            emissions += self._apply(step)
+            self.clock = max(self.clock, int(part.at.max()))
+            start = stop
+        return emissions
+
+    def _rows_before_timer(self, columns: SampleColumns, start: int) -> int:
+        due = self.next_due()
+        if due is None:
+            return len(columns)
+        past = columns.at[start:] >= due
+        return start + int(past.argmax()) if past.any() else len(columns)
 
     def take_changes(self) -> dict[str, R | None]:
         changed, self._changed = self._changed, {}
