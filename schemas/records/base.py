@@ -1,0 +1,45 @@
+"""What all records share: the base class and the bounded number types.
+
+Times are UTC milliseconds since the epoch and are event time. Units are in the names. Unknown fields are an error on
+construction, so that a misspelt field is never silently dropped; decoding from the wire resolves versions first
+(`codec`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+EARLIEST_AT = 0
+"""The epoch: no telemetry is older; an earlier time is a unit or sign error."""
+LATEST_AT = 4_102_444_800_000
+"""2100-01-01: a later time is nanoseconds or microseconds taken for milliseconds."""
+
+EventTime = Annotated[int, Field(ge=EARLIEST_AT, le=LATEST_AT, description="UTC ms since the epoch, event time")]
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=512)]
+Scalar = bool | int | float | str | None
+"""A figure or label of an open map; what Avro carries as the union null, boolean, long, double, string."""
+
+V = TypeVar("V")
+
+
+def _in_key_order(entries: Mapping[str, V]) -> dict[str, V]:
+    """Equal maps must give equal bytes on every wire, whatever order they were filled in."""
+    return dict(sorted(entries.items()))
+
+
+Labels = Annotated[dict[str, str], PlainSerializer(_in_key_order)]
+Scalars = Annotated[dict[str, Scalar], PlainSerializer(_in_key_order)]
+Terms = Annotated[dict[str, float], PlainSerializer(_in_key_order)]
+Weights = Annotated[dict[str, NonNegative], PlainSerializer(_in_key_order)]
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, strict about unknown fields, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_enum_values=False)

@@ -1,0 +1,69 @@
+"""Governance that people publish: policy sets, autonomy modes, pauses, budgets, approvals."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from schemas.records.base import EventTime, Labels, Name, NonNegative, Record
+from schemas.records.enums import AutonomyMode
+
+
+class PolicySet(Record):
+    """A whole Cedar policy set; `files` maps a file name to its text."""
+
+    files: Labels
+
+
+class ModeRule(Record):
+    """Autonomy of a strategy x tenant x environment; `*` matches all, the most specific rule wins."""
+
+    strategy: str = "*"
+    tenant: str = "*"
+    environment: str = "*"
+    mode: AutonomyMode
+
+
+class Pause(Record):
+    """A named hold on effects in a scope (`*`, `tenant:x` or `asset:y`); lifted only by its own holder."""
+
+    scope: str = "*"
+    holder: Name
+    lifted: bool = False
+    until: EventTime | None = None
+
+
+class Budget(Record):
+    scope: str
+    limit_usd_per_hour: NonNegative
+
+
+class Approval(Record):
+    action_id: Name
+    approved: bool
+    by: Name
+    expires_at: EventTime | None = None
+
+
+class PolicyRecord(Record):
+    """One versioned entry of topic `policies`: exactly one of the bodies is set. Key = `id`."""
+
+    id: Name
+    kind: Literal["policy_set", "mode", "pause", "budget", "approval"]
+    version: str
+    author: str = ""
+    reason: str = ""
+    policy_set: PolicySet | None = None
+    mode: ModeRule | None = None
+    pause: Pause | None = None
+    budget: Budget | None = None
+    approval: Approval | None = None
+    at: EventTime
+
+    @model_validator(mode="after")
+    def _body_fits_kind(self) -> PolicyRecord:
+        bodies = {n for n in ("policy_set", "mode", "pause", "budget", "approval") if getattr(self, n) is not None}
+        if bodies != {self.kind}:
+            raise ValueError(f"kind={self.kind} needs exactly the body `{self.kind}`, got {sorted(bodies)}")
+        return self
