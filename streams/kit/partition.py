@@ -93,7 +93,7 @@ class Partition(Generic[R, V]):
         return None
 
     def on_columns(self, columns: SampleColumns, causes: Callable[[int], str]) -> list[Emission]:
-        """Many samples at once, for a `ColumnLayer`: split where a timer is due, so that the result is as if one by one."""
+        """Many samples at once, for a `ColumnLayer`: split where a timer is due, so the result is as if one by one."""
         layer = cast("ColumnLayer[R, V]", self.layer)
         emissions: list[Emission] = []
         start = 0
