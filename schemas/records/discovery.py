@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from schemas.records.base import EventTime, Labels, Name, NonNegative, Record, Share
-from schemas.records.enums import AssetKind, AssetState, Op
+from schemas.records.enums import AssetKind, AssetState, LifecycleChange, Op
 
 
 class Capability(Record):
@@ -49,6 +49,9 @@ class SourceState(Record):
     source: Name
     fresh_at: EventTime
     complete: bool = False
+    """The source has listed its scope completely, and this asset with it."""
+    stale: bool = False
+    """The source failed, fell silent, or no longer lists the asset: what it said may be out of date."""
 
 
 class RegisteredAsset(Asset):
@@ -86,7 +89,7 @@ class DiscoveryEvent(Record):
 class LifecycleEvent(Record):
     id: Name
     asset_id: Name
-    change: AssetState
+    change: LifecycleChange
     changed_fields: tuple[str, ...] = ()
     source: str
     cause_id: str

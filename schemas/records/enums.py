@@ -35,6 +35,22 @@ class AssetState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class LifecycleChange(StrEnum):
+    """What befell an asset, or (held, warned) a scope of a source: then `asset_id` is the scope's name."""
+
+    REGISTERED = "registered"
+    UPDATED = "updated"
+    STALE = "stale"
+    REMOVED = "removed"
+    DENIED = "denied"
+    """A policy refused the asset; it is not in the registry. The reason names the policy."""
+    HELD = "held"
+    """The mass-delete guard kept assets that a complete snapshot no longer lists."""
+    WARNED = "warned"
+    """A source contradicted itself; what was made of it is in the reason. Nothing visible of the asset changed."""
+    UNKNOWN = "unknown"
+
+
 class AnomalyKind(StrEnum):
     SPIKE = "spike"
     DROP = "drop"
