@@ -6,9 +6,7 @@ of equal standing disagree the more cautious one counts, so that the answer neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from schemas.records import Approval, Asset, AutonomyMode, Budget, ModeRule, Pause, PolicyRecord
+from schemas.records import Approval, Asset, AutonomyMode, Budget, ModeRule, Pause
 from streams.kit.world import World
 
 _CAUTION = (AutonomyMode.AUTO, AutonomyMode.APPROVE, AutonomyMode.SUGGEST, AutonomyMode.OBSERVE, AutonomyMode.UNKNOWN)
@@ -46,9 +44,14 @@ def paused(world: World, asset: Asset | str, now: int) -> str | None:
 
 
 def approval(world: World, action_id: str, now: int) -> Approval | None:
-    """The newest answer about this action that has not expired; a refusal counts before an approval of the same time."""
-    answers = [(r.at, not r.approval.approved, r.id, r.approval) for r in _with_approval(world, action_id)
-               if r.approval is not None and (r.approval.expires_at is None or now < r.approval.expires_at)]  # fmt: skip
+    """The newest answer about this action that has not expired; a refusal counts before an approval as new."""
+    answers = [
+        (record.at, not answer.approved, record.id, answer)
+        for record in world.policies.values()
+        if (answer := record.approval) is not None
+        and answer.action_id == action_id
+        and (answer.expires_at is None or now < answer.expires_at)
+    ]
     return max(answers, key=lambda a: a[:3])[3] if answers else None
 
 
@@ -81,7 +84,3 @@ def _matches(rule: ModeRule, wanted: tuple[str, str, str]) -> bool:
 
 def _specificity(rule: ModeRule) -> int:
     return sum(named != "*" for named in (rule.strategy, rule.tenant, rule.environment))
-
-
-def _with_approval(world: World, action_id: str) -> Iterator[PolicyRecord]:
-    return (r for r in world.policies.values() if r.approval is not None and r.approval.action_id == action_id)

@@ -1,0 +1,121 @@
+"""The gate: every policy that is loaded, asked as one. All must allow; a deny wins; a failure is a deny with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from schemas.records import PolicyRecord, PolicyVerdict
+from streams.kit.world import World
+from streams.policy.cedar import CedarPolicySet, PolicyLoadError, content_version
+from streams.policy.obligations import ObligationError, parse_all
+from streams.policy.port import Answer, Outcome, PolicyHook, Question
+from streams.policy.settings import PolicySettings
+
+_COMPILED_LIMIT = 64
+
+
+class PolicyGate:
+    """Python hooks, the Cedar set given at start, and the Cedar sets among the policy records.
+
+    `decide` reads the records last given to `bind`, a live mapping (`World.policies`); `decide_within` those it is
+    given. Each set must permit on its own: they are not merged. A policy set record that cannot be loaded denies
+    everything until it is replaced, since a rule that nobody can read may be the one that matters.
+    """
+
+    id = "gate"
+    version = "1"
+
+    def __init__(
+        self,
+        hooks: Iterable[PolicyHook] = (),
+        initial: CedarPolicySet | None = None,
+        settings: PolicySettings | None = None,
+    ) -> None:
+        self._hooks: tuple[PolicyHook, ...] = (*hooks, *((initial,) if initial is not None else ()))
+        self._settings = settings or PolicySettings()
+        self._records: Mapping[str, PolicyRecord] = {}
+        self._compiled: dict[tuple[str, str], PolicyHook] = {}
+
+    def bind(self, records: Mapping[str, PolicyRecord]) -> None:
+        """From now on `decide` sees these records, and what is later written to the same mapping."""
+        self._records = records
+
+    def decide(self, question: Question) -> Answer:
+        return self.decide_within(self._records, question)
+
+    def decide_within(self, records: Mapping[str, PolicyRecord], question: Question) -> Answer:
+        sets = sorted((r for r in records.values() if r.policy_set is not None), key=lambda r: r.id)
+        hooks = (*self._hooks, *(self._hook_of(record) for record in sets))
+        if not hooks:
+            return self._default()
+        return combine([ask_one(hook, question) for hook in hooks])
+
+    def _default(self) -> Answer:
+        allowed = self._settings.default_allow
+        verdict = PolicyVerdict(id="default", version="0", allowed=allowed, reason="no policy set is loaded")
+        return Answer(Outcome.ALLOW if allowed else Outcome.DENY, (verdict,))
+
+    def _hook_of(self, record: PolicyRecord) -> PolicyHook:
+        files = record.policy_set.files if record.policy_set is not None else {}
+        key = (record.id, content_version(files))
+        if key not in self._compiled:
+            if len(self._compiled) >= _COMPILED_LIMIT:
+                self._compiled.clear()
+            self._compiled[key] = _compile(record.id, files)
+        return self._compiled[key]
+
+
+class RefusedSet:
+    """Stands for a policy set that could not be loaded: answers every question with that error."""
+
+    def __init__(self, name: str, version: str, error: PolicyLoadError) -> None:
+        self.id, self.version = name, version
+        self._reason = str(error).replace("\n", " ")
+
+    def decide(self, question: Question) -> Answer:
+        verdict = PolicyVerdict(id=self.id, version=self.version, allowed=False, reason=self._reason)
+        return Answer(Outcome.ERROR, (verdict,))
+
+
+def ask(hook: PolicyHook, world: World, question: Question) -> Answer:
+    """Asks in the light of the policy records of this world: how an engine with a World asks. Never raises."""
+    if isinstance(hook, PolicyGate):
+        return hook.decide_within(world.policies, question)
+    return ask_one(hook, question)
+
+
+def ask_one(hook: PolicyHook, question: Question) -> Answer:
+    """One hook's answer; what it throws, and an obligation that nobody can read, become an ERROR answer."""
+    try:
+        answer = hook.decide(question)
+        if not isinstance(answer, Answer):
+            raise TypeError(f"decide() returned {type(answer).__name__}, not an Answer")
+        parse_all(answer.obligations)
+    except ObligationError as error:
+        return _failed(hook, str(error))
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it must name itself and deny, not stop us
+        return _failed(hook, f"{type(error).__name__}: {error}")
+    return answer
+
+
+def combine(answers: list[Answer]) -> Answer:
+    """All must allow. Obligations are united on an allow and void otherwise; every verdict is kept."""
+    verdicts = tuple(v for answer in answers for v in answer.verdicts)
+    outcomes = {answer.outcome for answer in answers}
+    for worst in (Outcome.ERROR, Outcome.DENY):
+        if worst in outcomes:
+            return Answer(worst, verdicts)
+    return Answer(Outcome.ALLOW, verdicts, tuple(sorted({o for answer in answers for o in answer.obligations})))
+
+
+def _compile(name: str, files: Mapping[str, str]) -> PolicyHook:
+    try:
+        return CedarPolicySet(files, name)
+    except PolicyLoadError as error:
+        return RefusedSet(name, content_version(files), error)
+
+
+def _failed(hook: PolicyHook, what: str) -> Answer:
+    name, version = str(getattr(hook, "id", type(hook).__name__)), str(getattr(hook, "version", "?"))
+    verdict = PolicyVerdict(id=name, version=version, allowed=False, reason=f"failed, so denied: {what}")
+    return Answer(Outcome.ERROR, (verdict,))
