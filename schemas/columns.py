@@ -59,7 +59,8 @@ class SampleColumns:
         return SampleColumns(self.series, self.series_index[part], self.at[part], self.value[part], self.source)
 
     def series_of(self, row: int) -> Series:
-        return self.series[self.series_index[row]]
+        key: Series = self.series[int(self.series_index[row])]
+        return key
 
 
 def checked(
@@ -70,7 +71,7 @@ def checked(
     source: str = "",
     unnamed: frozenset[int] | None = None,
 ) -> SampleColumns:
-    """Columns with every bad row taken out and named. `unnamed`: `unnamed_series(series)`, if the caller has it."""
+    """Columns with every bad row taken out and named; the arrays given become read-only. `unnamed`: `unnamed_series(series)`, if the caller has it."""
     bad_series = unnamed_series(series) if unnamed is None else unnamed
     if len(at) == 0 or (not bad_series and _all_acceptable(len(series), series_index, at, value)):
         return SampleColumns(series, _frozen(series_index), _frozen(at), _frozen(value), source)

@@ -47,10 +47,13 @@ class Approval(Record):
 
 
 class PolicyRecord(Record):
-    """One versioned entry of topic `policies`: exactly one of the bodies is set. Key = `id`."""
+    """One versioned entry of topic `policies`: exactly one of the bodies is set. Key = `id`.
+
+    Kind `unknown` has none: what an older reader makes of a kind that came later.
+    """
 
     id: Name
-    kind: Literal["policy_set", "mode", "pause", "budget", "approval"]
+    kind: Literal["policy_set", "mode", "pause", "budget", "approval", "unknown"]
     version: str
     author: str = ""
     reason: str = ""
@@ -64,6 +67,7 @@ class PolicyRecord(Record):
     @model_validator(mode="after")
     def _body_fits_kind(self) -> PolicyRecord:
         bodies = {n for n in ("policy_set", "mode", "pause", "budget", "approval") if getattr(self, n) is not None}
-        if bodies != {self.kind}:
-            raise ValueError(f"kind={self.kind} needs exactly the body `{self.kind}`, got {sorted(bodies)}")
+        wanted = set() if self.kind == "unknown" else {self.kind}
+        if bodies != wanted:
+            raise ValueError(f"kind={self.kind} needs exactly the bodies {sorted(wanted)}, got {sorted(bodies)}")
         return self
