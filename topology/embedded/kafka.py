@@ -1,0 +1,248 @@
+"""Apache Kafka as a child process: KRaft, one node, loopback only. No Docker and no Java on the machine are needed.
+
+         start()                    answers a metadata request
+idle ------------> [ jars, Java ] -> [ format once ] -> [ child ] ------------> running --stop()/exit--> idle
+                        |                  |               |  |                   |  ^
+                        +----- EmbeddedError: what failed and what to do ---------+  |  pause()/resume(), kill()
+                                                                                 restart() on the same data and port
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from topology.embedded import broker_config
+from topology.embedded.errors import DataFolderInUse, DiedAtStart, DiskFull, EmbeddedError
+from topology.embedded.jars import ensure_jars, lock
+from topology.embedded.java import find_java
+from topology.embedded.process import LeashedProcess, accepts, check_port_free, free_ports, wait_until
+from topology.embedded.progress import Callback, Step, silent
+
+LEAST_FREE_BYTES = 256 * 1024 * 1024
+PORT_TRIES = 3
+DEFAULT_START_TIMEOUT_S = 90.0
+
+
+class EmbeddedKafka:
+    """One broker; use it with `with` or `async with`. Without a `data_dir` its data ends with it."""
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        port: int = 0,
+        progress: Callback = silent,
+        start_timeout_s: float | None = None,
+    ) -> None:
+        self._given_dir, self._asked_port, self._progress = data_dir, port, progress
+        self._timeout_s = start_timeout_s or float(
+            os.environ.get("MAESTRO_EMBEDDED_START_TIMEOUT_S", DEFAULT_START_TIMEOUT_S)
+        )
+        self._folder: Path | None = None
+        self._port = port
+        self._process: LeashedProcess | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """`127.0.0.1:port`, the same after a restart."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def folder(self) -> Path:
+        if self._folder is None:
+            raise EmbeddedError("the embedded Kafka was not started: call start() or use it in a `with` block.")
+        return self._folder
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "kafka.log"
+
+    @property
+    def output_path(self) -> Path:
+        """What the process itself printed: Java's own complaints, normally empty."""
+        return self.folder / "kafka.out"
+
+    def _running(self) -> LeashedProcess:
+        if self._process is None or self._process.exit_status is not None:
+            raise EmbeddedError("the embedded Kafka does not run: call start() or restart().")
+        return self._process
+
+    def start(self) -> Self:
+        """Raises an EmbeddedError; nothing is left running then."""
+        jars, java = ensure_jars(self._progress), find_java()
+        if self._asked_port:
+            check_port_free(self._asked_port, "MAESTRO_EMBEDDED_KAFKA_PORT")
+        self._prepare_folder()
+        command = [str(java), *broker_config.JVM_FLAGS, "-cp", os.pathsep.join(map(str, jars))]
+        try:
+            self._start_on_a_free_port(command)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _prepare_folder(self) -> None:
+        if self._folder is None:
+            if self._given_dir is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="maestro-kafka-"))
+            else:
+                self._folder = self._given_dir.expanduser().resolve()
+        try:
+            (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _explained(error, self._folder) from error
+        free = shutil.disk_usage(self._folder).free
+        if free < LEAST_FREE_BYTES:
+            raise _disk_full(self._folder, f"{free / 1e6:.0f} MB are free, {LEAST_FREE_BYTES / 1e6:.0f} MB are needed")
+
+    def _start_on_a_free_port(self, command: list[str]) -> None:
+        for left in reversed(range(PORT_TRIES)):
+            port, controller_port = free_ports(2)
+            # A restart keeps its port: clients that are connected come back to it.
+            self._port = self._port or port
+            try:
+                return self._start_once(command, controller_port)
+            except DiedAtStart as error:
+                if "Address already in use" not in str(error) or self._asked_port or not left:
+                    raise
+                self._port = 0
+        return None
+
+    def _start_once(self, command: list[str], controller_port: int) -> None:
+        data, properties = self.folder / "data", self.folder / "server.properties"
+        logging = self.folder / "log4j2.properties"
+        try:
+            properties.write_text(broker_config.server_properties(data, self._port, controller_port), encoding="utf-8")
+            logging.write_text(broker_config.log_properties(self.log_path), encoding="utf-8")
+            for old in (self.log_path, self.output_path):
+                if old.exists():
+                    os.replace(old, old.with_suffix(old.suffix + ".before"))
+        except OSError as error:
+            raise _explained(error, self.folder) from error
+        command = [*command, f"-Dlog4j2.configurationFile={logging}", f"-Djava.io.tmpdir={self.folder / 'tmp'}"]
+        if not (data / "meta.properties").exists():
+            self._format(command, properties)
+        self._run(command, properties)
+
+    def _format(self, command: list[str], properties: Path) -> None:
+        self._progress(Step("format", "preparing Kafka's data folder"))
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # An id that starts with a dash would be read as an option.
+        cluster = "M" + cluster[1:]
+        tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        done = subprocess.run(tool, capture_output=True, text=True, timeout=self._timeout_s, check=False)
+        if done.returncode:
+            said = (done.stdout + done.stderr).strip()
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+            raise _classified(f"Kafka could not prepare its data folder {self.folder}:\n{said}", self.folder)
+
+    def _run(self, command: list[str], properties: Path) -> None:
+        text = f"starting Kafka {lock().kafka} on {self.bootstrap}"
+        self._progress(Step("start", text))
+        scratch = self.folder if self._given_dir is None else None
+        self._process = LeashedProcess([*command, "kafka.Kafka", str(properties)], self.output_path, scratch)
+        try:
+            wait_until(self._answers, self._process, "Kafka", self._timeout_s, (self.log_path, self.output_path))
+        except DiedAtStart as error:
+            raise _classified(str(error), self.folder) from error
+        self._progress(Step("start", f"Kafka {lock().kafka} answers on {self.bootstrap}", 1, 1))
+
+    def _answers(self) -> bool:
+        if not accepts(self._port):
+            return False
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "socket.timeout.ms": 2000, "log_level": 0})
+        try:
+            return broker_config.NODE_ID in client.list_topics(timeout=2).brokers
+        except KafkaException:
+            return False
+
+    def stop(self) -> None:
+        """Ends the broker and, when the data folder is our own, removes it. May be called twice."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        if self._given_dir is None and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def kill(self) -> None:
+        """kill -9: the data stays, for restart()."""
+        self._running().kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: the broker keeps its connections and answers nothing until resume()."""
+        self._running().signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._running().signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stops it if it runs, and starts it on the same data and the same port."""
+        port = self._port
+        if self._process is not None:
+            self._process.stop()
+        self._asked_port, asked = port, self._asked_port
+        try:
+            self.start()
+        finally:
+            self._asked_port = asked
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+
+def embedded_kafka(
+    data_dir: Path | None = None, port: int = 0, progress: Callback = silent, start_timeout_s: float | None = None
+) -> EmbeddedKafka:
+    """Not started yet: `with embedded_kafka() as kafka: kafka.bootstrap`."""
+    return EmbeddedKafka(data_dir, port, progress, start_timeout_s)
+
+
+def _explained(error: OSError, folder: Path) -> EmbeddedError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _disk_full(folder, "writing failed")
+    return EmbeddedError(f"Kafka's data folder {folder} cannot be used: {error}. Give another one (MAESTRO_DATA_DIR).")
+
+
+def _disk_full(folder: Path, what: str) -> DiskFull:
+    return DiskFull(
+        f"the disk of Kafka's data folder {folder} is full: {what}. Make room there, or give a folder on "
+        "another disk (MAESTRO_DATA_DIR, or TMPDIR for temporary data)."
+    )
+
+
+def _classified(message: str, folder: Path) -> EmbeddedError:
+    """Puts the two causes that a user can do something about in front of Java's words."""
+    if "No space left on device" in message:
+        return DiskFull(f"{_disk_full(folder, 'Kafka stopped')}\n{message}")
+    if "Failed to acquire lock on file" in message:
+        return DataFolderInUse(f"another Kafka already runs on {folder}. Stop it, or give another folder.\n{message}")
+    return DiedAtStart(message)
