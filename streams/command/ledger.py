@@ -1,0 +1,132 @@
+"""Records by id, cause and incident, and the story that they tell together. Pure.
+
+A record names its cause (`cause_id`) and, in incidents, its `incident_id`. The story of an id is what led to it (causes,
+and causes of causes) and what came of it, over both kinds of link, in order of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.records import JobOutcome, JobRequest, Record, RoutingDecision
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One published record. `id` names it as a cause; `coordinates` is `topic:partition:offset`."""
+
+    id: str
+    topic: str
+    key: str
+    at: int
+    record: Record
+    coordinates: str
+
+    @property
+    def cause_id(self) -> str | None:
+        cause = getattr(self.record, "cause_id", None)
+        return cause if isinstance(cause, str) and cause else None
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        """What this record belongs to besides its cause: an incident, an action, a job."""
+        found = [getattr(self.record, name, None) for name in ("incident_id", "action_id")]
+        if isinstance(self.record, RoutingDecision | JobOutcome):
+            found.append(f"job:{self.record.job_id}")
+        if isinstance(self.record, JobRequest):
+            found.append(f"job:{self.record.id}")
+        return tuple(t for t in found if isinstance(t, str) and t)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything a user may ask for it by."""
+        jobs = tuple(t.removeprefix("job:") for t in self.threads if t.startswith("job:"))
+        return (self.id, self.coordinates, *self.threads, *jobs)
+
+
+class Ledger:
+    """Entries, once each: a repeat of an id (same cause, at least once delivery) is the same entry."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._by_id: dict[str, Entry] = {}
+        self._by_name: dict[str, list[str]] = {}
+        self._effects: dict[str, list[str]] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, entry: Entry) -> bool:
+        """False if an entry of that id is there already (the first copy is the decision)."""
+        if entry.id in self._by_id:
+            return False
+        self._by_id[entry.id] = entry
+        for name in entry.names:
+            self._by_name.setdefault(name, []).append(entry.id)
+        if entry.cause_id is not None:
+            self._effects.setdefault(entry.cause_id, []).append(entry.id)
+        return True
+
+    def find(self, name: str) -> list[Entry]:
+        """The entries that bear this id, incident id, action id, job id or coordinates."""
+        return [self._by_id[i] for i in dict.fromkeys(self._by_name.get(name, ()))]
+
+    def effects(self, name: str) -> list[Entry]:
+        return [self._by_id[i] for i in self._effects.get(name, ())]
+
+    def story(self, name: str) -> list[Entry]:
+        """All that led to `name` and came of it, by time, then coordinates; empty if nothing bears the name."""
+        told: dict[str, Entry] = {}
+        for entry in self.find(name):
+            self._walk_up(entry, told)
+            self._walk_down(entry, told)
+        return sorted(told.values(), key=lambda e: (e.at, _order(e.topic), e.coordinates))
+
+    def _walk_up(self, entry: Entry, told: dict[str, Entry]) -> None:
+        waiting = [entry]
+        seen: set[str] = set()
+        while waiting:
+            current = waiting.pop()
+            if current.id in seen:
+                continue
+            seen.add(current.id)
+            told[current.id] = current
+            if current.cause_id is not None:
+                waiting += self.find(_sample(current.cause_id)) + self.find(current.cause_id)
+
+    def _walk_down(self, entry: Entry, told: dict[str, Entry]) -> None:
+        waiting = [entry]
+        seen: set[str] = set()
+        while waiting:
+            current = waiting.pop()
+            if current.id in seen:
+                continue
+            seen.add(current.id)
+            told[current.id] = current
+            waiting += self.effects(current.id)
+            waiting += [other for thread in current.threads for other in self.find(thread)]
+
+
+_STAGES = (
+    "discovery-events",
+    "health-signals",
+    "job-requests",
+    "policies",
+    "anomalies",
+    "remediations",
+    "action-outcomes",
+    "recommendations",
+    "routing-decisions",
+)
+
+
+def _order(topic: str) -> int:
+    """Within one millisecond a cause is told before its effect."""
+    return _STAGES.index(topic) if topic in _STAGES else len(_STAGES)
+
+
+def _sample(cause_id: str) -> str:
+    """The record that holds a sample: `topic:partition:offset#row` without its row."""
+    return cause_id.split("#", 1)[0]
