@@ -1,13 +1,14 @@
 """Records by id, cause and incident, and the story that they tell together. Pure.
 
-A record names its cause (`cause_id`) and, in incidents, its `incident_id`. The story of an id is what led to it (causes,
-and causes of causes) and what came of it, over both kinds of link, in order of time.
+A record names its cause (`cause_id`) and, in incidents, its `incident_id`. The story of an id is what led to it (its
+causes, and theirs) and what came of it, over both kinds of link, in order of time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from schemas.records import JobOutcome, JobRequest, Record, RoutingDecision
 
@@ -45,6 +46,14 @@ class Entry:
         return (self.id, self.coordinates, *self.threads, *jobs)
 
 
+class Source(Protocol):
+    """Where entries are looked up: a `Ledger` in memory or the read model."""
+
+    def find(self, name: str) -> list[Entry]: ...
+
+    def effects(self, name: str) -> list[Entry]: ...
+
+
 class Ledger:
     """Entries, once each: a repeat of an id (same cause, at least once delivery) is the same entry."""
 
@@ -77,36 +86,36 @@ class Ledger:
         return [self._by_id[i] for i in self._effects.get(name, ())]
 
     def story(self, name: str) -> list[Entry]:
-        """All that led to `name` and came of it, by time, then coordinates; empty if nothing bears the name."""
-        told: dict[str, Entry] = {}
-        for entry in self.find(name):
-            self._walk_up(entry, told)
-            self._walk_down(entry, told)
-        return sorted(told.values(), key=lambda e: (e.at, _order(e.topic), e.coordinates))
+        return story(self, name)
 
-    def _walk_up(self, entry: Entry, told: dict[str, Entry]) -> None:
-        waiting = [entry]
-        seen: set[str] = set()
-        while waiting:
-            current = waiting.pop()
-            if current.id in seen:
-                continue
+
+def story(source: Source, name: str) -> list[Entry]:
+    """All that led to `name` and came of it, by time, then stage; empty if nothing bears the name."""
+    told: dict[str, Entry] = {}
+    for entry in source.find(name):
+        _walk(entry, told, lambda e: _causes(source, e))
+        _walk(entry, told, lambda e: _consequences(source, e))
+    return sorted(told.values(), key=lambda e: (e.at, _order(e.topic), e.coordinates))
+
+
+def _walk(start: Entry, told: dict[str, Entry], onward: Callable[[Entry], list[Entry]]) -> None:
+    waiting, seen = [start], set[str]()
+    while waiting:
+        current = waiting.pop()
+        if current.id not in seen:
             seen.add(current.id)
             told[current.id] = current
-            if current.cause_id is not None:
-                waiting += self.find(_sample(current.cause_id)) + self.find(current.cause_id)
+            waiting += onward(current)
 
-    def _walk_down(self, entry: Entry, told: dict[str, Entry]) -> None:
-        waiting = [entry]
-        seen: set[str] = set()
-        while waiting:
-            current = waiting.pop()
-            if current.id in seen:
-                continue
-            seen.add(current.id)
-            told[current.id] = current
-            waiting += self.effects(current.id)
-            waiting += [other for thread in current.threads for other in self.find(thread)]
+
+def _causes(source: Source, entry: Entry) -> list[Entry]:
+    if entry.cause_id is None:
+        return []
+    return source.find(_sample(entry.cause_id)) + source.find(entry.cause_id)
+
+
+def _consequences(source: Source, entry: Entry) -> list[Entry]:
+    return source.effects(entry.id) + [other for thread in entry.threads for other in source.find(thread)]
 
 
 _STAGES = (
