@@ -1,0 +1,129 @@
+"""What the discovery table keeps: three kinds of rows, their keys, bytes and version.
+
+    ["asset", id]                        AssetRow    every source's claim, and what was last published
+    ["scope", source, scope]             ScopeRow    where this source's snapshots of this scope stand
+    ["members", source, scope, bucket]   MemberRow   when each asset of the scope was last reported
+
+Members lie in `BUCKETS` rows by a hash of the id, so that an unchanged report costs one small row and neither the
+asset's row nor a list of the whole scope is rewritten.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from schemas.records import Asset, RegisteredAsset
+from streams.kit.ids import row_key, tie_break
+
+VERSION = 1
+BUCKETS = 256
+"""Part of the stored form: changing it needs a new `VERSION`."""
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+
+
+class Claim(BaseModel):
+    """What one source says of one asset in one scope. `asset` is canonical (`merge.canonical`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    scope: str
+    asset: Asset
+    since: int
+    """Event time ms of its first report."""
+    changed: dict[str, int] = Field(default_factory=dict)
+    """Field (or `labels.<key>`) -> when the source last changed it, where that is later than `since`."""
+    stale: str = ""
+    """Why it may be out of date; empty = it is not."""
+    absences: int = 0
+    """Complete snapshots in a row that lacked it while the mass-delete guard held it."""
+    leaves_at: int | None = None
+    """End of the grace, event time ms."""
+
+    def fresh_at(self, field: str) -> int:
+        """Event time since when the source has said just this of the field."""
+        return self.changed.get(field, self.since)
+
+
+class AssetRow(_Row):
+    row: Literal["asset"] = "asset"
+    asset_id: str
+    claims: tuple[Claim, ...] = ()
+    """In order of (source, scope)."""
+    published: RegisteredAsset | None = None
+    published_at: int = 0
+    revision: int = 0
+    """Lifecycle events so far: tells two events of one millisecond apart."""
+    denied: str = ""
+    """The refusal that was last told."""
+
+
+class ScopeRow(_Row):
+    row: Literal["scope"] = "scope"
+    source: str
+    scope: str
+    size: int = 0
+    """Members now."""
+    heard_at: int = 0
+    open_id: str | None = None
+    snapshots: int = 0
+    """Snapshots begun so far; members are marked with this number, since a source may use an id again."""
+    size_at_begin: int = 0
+    completed_id: str | None = None
+    completed_at: int | None = None
+    interval_ms: int | None = None
+    """Between its last two complete snapshots."""
+    lost: str = ""
+    """Why the scope is out of reach (failed, silent); empty = it is not."""
+
+
+class Sighting(NamedTuple):
+    """When a member was last reported (`at`, ms), and during which snapshot; `listed` = as an entry of its listing."""
+
+    at: int
+    snapshot: int
+    """`ScopeRow.snapshots` at that time; 0 = before the first."""
+    listed: bool
+
+
+class MemberRow(_Row):
+    row: Literal["members"] = "members"
+    source: str
+    scope: str
+    sightings: Annotated[dict[str, Sighting], Field(default_factory=dict)]
+
+
+Row = AssetRow | ScopeRow | MemberRow
+_ROWS: TypeAdapter[Row] = TypeAdapter(Annotated[Row, Field(discriminator="row")])
+
+
+def asset_key(asset_id: str) -> str:
+    return row_key("asset", asset_id)
+
+
+def scope_key(source: str, scope: str) -> str:
+    return row_key("scope", source, scope)
+
+
+def member_key(source: str, scope: str, bucket: int) -> str:
+    return row_key("members", source, scope, str(bucket))
+
+
+def bucket_of(asset_id: str) -> int:
+    return tie_break(asset_id) % BUCKETS
+
+
+def encode(row: Row) -> bytes:
+    return _ROWS.dump_json(row, exclude_none=True)
+
+
+def decode(data: bytes) -> Row:
+    """Raises `pydantic.ValidationError` for bytes of another version: the table must be rebuilt from its topic."""
+    return _ROWS.validate_json(data)
