@@ -6,6 +6,7 @@ acceptable rows only; refused rows are listed in `rejected`, so that a bad row c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -71,14 +72,17 @@ def checked(
     source: str = "",
     unnamed: frozenset[int] | None = None,
 ) -> SampleColumns:
-    """Columns with every bad row taken out and named; the arrays given become read-only. `unnamed`: `unnamed_series(series)`, if the caller has it."""
+    """Columns with every bad row taken out and named; the arrays given become read-only.
+
+    `unnamed` is `unnamed_series(series)`, for a caller that has it already.
+    """
     bad_series = unnamed_series(series) if unnamed is None else unnamed
     if len(at) == 0 or (not bad_series and _all_acceptable(len(series), series_index, at, value)):
         return SampleColumns(series, _frozen(series_index), _frozen(at), _frozen(value), source)
     good = np.isfinite(value) & (at >= EARLIEST_AT) & (at <= LATEST_AT)
     good &= (series_index >= 0) & (series_index < len(series)) & ~np.isin(series_index, list(bad_series))
     rejected = tuple(
-        _rejected(int(row), len(series), int(series_index[row]), int(at[row]), float(value[row]))
+        _rejected(int(row), series, int(series_index[row]), int(at[row]), float(value[row]))
         for row in np.flatnonzero(~good)
     )
     kept = (_frozen(series_index[good]), _frozen(at[good]), _frozen(value[good]))
@@ -87,29 +91,40 @@ def checked(
 
 def unnamed_series(series: Iterable[Series]) -> frozenset[int]:
     """Positions of series without a usable asset id or metric; their samples belong to nothing."""
-    return frozenset(
-        i
-        for i, key in enumerate(series)
-        if not (0 < len(key.asset_id) <= NAME_MAX_LENGTH and 0 < len(key.metric) <= NAME_MAX_LENGTH)
+    return frozenset(i for i, key in enumerate(series) if not _is_named(key))
+
+
+def one_row(key: Series, at: int, value: float, source: str = "") -> SampleColumns:
+    """One acceptable sample; a caller that is not sure asks `fault` first."""
+    return SampleColumns(
+        (key,), _FIRST, _frozen(np.array((at,), np.int64)), _frozen(np.array((value,), np.float64)), source
     )
+
+
+def fault(key: Series, at: int, value: float) -> tuple[Reason, str] | None:
+    """What makes a sample unacceptable, or None."""
+    if not _is_named(key):
+        return Reason.INVALID, f"asset id and metric must have 1 to {NAME_MAX_LENGTH} characters"
+    if not math.isfinite(value):
+        return Reason.NOT_FINITE, f"value {value} is not a finite number"
+    if not EARLIEST_AT <= at <= LATEST_AT:
+        return Reason.TIME_OUT_OF_RANGE, f"at {at} is not in {EARLIEST_AT} to {LATEST_AT} ms"
+    return None
 
 
 def of_signal(signal: HealthSignal) -> SampleColumns:
     """One row."""
-    return SampleColumns(
-        (Series(signal.asset_id, signal.metric, signal.unit),),
-        _frozen(np.zeros(1, np.int32)),
-        _frozen(np.array([signal.at], np.int64)),
-        _frozen(np.array([signal.value], np.float64)),
-        signal.source,
-    )
+    return one_row(Series(signal.asset_id, signal.metric, signal.unit), signal.at, signal.value, signal.source)
 
 
 def of_batch(batch: HealthSignalBatch) -> SampleColumns:
     """The batch's acceptable rows."""
     series = tuple(Series(key.asset_id, key.metric, key.unit) for key in batch.series)
-    at = np.array([_within(t, EARLIEST_AT - 1, LATEST_AT + 1) for t in batch.at], np.int64)
-    index = np.array([_within(i, -1, INT32_MAX) for i in batch.series_index], np.int32)
+    try:
+        at, index = np.array(batch.at, np.int64), np.array(batch.series_index, np.int32)
+    except OverflowError:
+        at = np.array([_within(t, EARLIEST_AT - 1, LATEST_AT + 1) for t in batch.at], np.int64)
+        index = np.array([_within(i, -1, INT32_MAX) for i in batch.series_index], np.int32)
     return checked(series, index, at, np.array(batch.value, np.float64), batch.source)
 
 
@@ -136,14 +151,16 @@ def _all_acceptable(
     )
 
 
-def _rejected(row: int, series_count: int, index: int, at: int, value: float) -> RejectedRow:
-    if not 0 <= index < series_count:
-        return RejectedRow(row, Reason.INVALID, f"series_index {index} is not one of the {series_count} series")
-    if not np.isfinite(value):
-        return RejectedRow(row, Reason.NOT_FINITE, f"value {value} is not a finite number")
-    if not EARLIEST_AT <= at <= LATEST_AT:
-        return RejectedRow(row, Reason.TIME_OUT_OF_RANGE, f"at {at} is not in {EARLIEST_AT} to {LATEST_AT} ms")
-    return RejectedRow(row, Reason.INVALID, f"series {index} has an asset id or metric of 0 or over 512 characters")
+def _rejected(row: int, series: tuple[Series, ...], index: int, at: int, value: float) -> RejectedRow:
+    if not 0 <= index < len(series):
+        return RejectedRow(row, Reason.INVALID, f"series_index {index} is not one of the {len(series)} series")
+    found = fault(series[index], at, value)
+    assert found is not None, "only rows with a fault are rejected"
+    return RejectedRow(row, *found)
+
+
+def _is_named(key: Series) -> bool:
+    return 0 < len(key.asset_id) <= NAME_MAX_LENGTH and 0 < len(key.metric) <= NAME_MAX_LENGTH
 
 
 def _within(number: int, least: int, most: int) -> int:
@@ -155,3 +172,6 @@ def _frozen(column: NDArray[N]) -> NDArray[N]:
     """Read-only, as columns over the bytes of a message are anyway."""
     column.flags.writeable = False
     return column
+
+
+_FIRST = _frozen(np.zeros(1, np.int32))

@@ -22,7 +22,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
-Scalar = bool | int | float | str | None
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Scalar = bool | Int64 | float | str | None
 """A figure or label of an open map; what Avro carries as the union null, boolean, long, double, string."""
 
 V = TypeVar("V")

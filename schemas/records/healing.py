@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.records.base import EventTime, Name, Record, Scalars
+from schemas.records.base import EventTime, Int64, Name, Record, Scalars
 from schemas.records.enums import RemediationStatus
 from schemas.records.verdicts import PolicyVerdict
 
@@ -25,7 +25,7 @@ class Remediation(Record):
     actions: tuple[Action, ...] = ()
     policies: tuple[PolicyVerdict, ...] = ()
     obligations: tuple[str, ...] = ()
-    fencing_epoch: int = 0
+    fencing_epoch: Int64 = 0
     action_id: str = ""
     evidence: Scalars = Field(default_factory=dict)
     cause_id: str
@@ -43,7 +43,7 @@ class ActionOutcome(Record):
     strategy: str
     succeeded: bool
     rolled_back: bool = False
-    fencing_epoch: int
+    fencing_epoch: Int64
     detail: str
     cause_id: str
     at: EventTime

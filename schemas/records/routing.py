@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.records.base import EventTime, Finite, Name, NonNegative, Record, Scalars, Share, Terms, Weights
+from schemas.records.base import EventTime, Finite, Int64, Name, NonNegative, Record, Scalars, Share, Terms, Weights
 from schemas.records.enums import JobResult, Priority, RoutingOutcome
 from schemas.records.verdicts import PolicyVerdict
 
@@ -47,7 +47,7 @@ class Candidate(Record):
 class RoutingDecision(Record):
     id: Name
     job_id: Name
-    revision: int
+    revision: Int64
     outcome: RoutingOutcome
     target_id: str | None
     fallback_ids: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import math
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from schemas.records.base import EventTime, Finite, Labels, Name, NonNegative, Record, Scalars, Share
+from schemas.records.base import EventTime, Finite, Int64, Labels, Name, NonNegative, Record, Scalars, Share
 from schemas.records.enums import AnomalyKind, AnomalyState, Direction, Severity
 
 
@@ -86,7 +86,7 @@ class Performance(Record):
     asset_id: Name
     at: EventTime
     window_s: NonNegative
-    samples: int
+    samples: Int64
     latency_ms_p50: NonNegative | None = None
     latency_ms_p95: NonNegative | None = None
     error_rate: Share | None = None

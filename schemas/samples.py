@@ -1,0 +1,191 @@
+"""The hot path of topic health-signals: message bytes to columns without an object per sample.
+
+A batch of the current schema is read by hand. Its fields are laid out so that all before the series table is a string
+and three runs of bytes, which become arrays without a copy; and the table is the rest, so that a sender's table, the
+same in every message, is recognised by its bytes and read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from io import BytesIO
+from typing import cast
+
+import fastavro
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from schemas import avro_form, columns, json_form
+from schemas.columns import RejectedRow, SampleColumns, Series
+from schemas.errors import BY_REASON, EncodeError, Invalid, Undecodable
+from schemas.records import HealthSignal, HealthSignalBatch, Record
+from schemas.schema_ids import SchemaIds
+from schemas.wire import MAX_BYTES, Headers, Wire, wire_of
+
+ALLOWED: tuple[type[Record], ...] = (HealthSignal, HealthSignalBatch)
+SERIES_TABLE_MAX_CACHED_BYTES = 32_768
+SERIES_TABLES_CACHED = 256
+"""One per sender; with the size above it bounds the cache to about 50 MB."""
+
+_SERIES_TABLE = fastavro.parse_schema(
+    {
+        "type": "array",
+        "items": {
+            "type": "record",
+            "name": "SeriesKey",
+            "fields": [{"name": name, "type": "string"} for name in Series._fields],
+        },
+    }
+)
+
+
+def decode_samples(
+    data: bytes | None,
+    headers: Headers = None,
+    *,
+    schema_ids: SchemaIds | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> SampleColumns:
+    """The samples of a HealthSignal or HealthSignalBatch; a tombstone has none.
+
+    A bad row of a batch is listed in `rejected`. A single signal that is bad, like a message that cannot be read,
+    raises a DecodeError.
+    """
+    if data is None:
+        return _columns({"series": [], "series_index": b"", "at": b"", "value": b""})
+    wire = wire_of(data, headers, max_bytes)
+    if wire is Wire.JSON:
+        return _from_json(data)
+    opened = avro_form.open_frame(data, wire, ALLOWED, schema_ids)
+    if opened.writer.record is HealthSignal:
+        return _signal(avro_form.read_fields(opened))
+    return _read_batch(data, opened.body_at) if opened.is_current else _columns(avro_form.read_fields(opened))
+
+
+def encode_samples(
+    samples: SampleColumns, wire: Wire = Wire.SINGLE_OBJECT, *, schema_ids: SchemaIds | None = None
+) -> bytes:
+    """The HealthSignalBatch message of these columns. Raises EncodeError."""
+    if wire is Wire.JSON:
+        return json_form.to_json(columns.to_batch(samples))
+    fields: dict[str, object] = {
+        "source": samples.source,
+        "series_index": samples.series_index.astype("<i4").tobytes(),
+        "at": samples.at.astype("<i8").tobytes(),
+        "value": samples.value.astype("<f8").tobytes(),
+        "series": [key._asdict() for key in samples.series],
+    }
+    try:
+        body = avro_form.write_fields(HealthSignalBatch, fields)
+    except (ValueError, TypeError) as error:
+        raise EncodeError(f"HealthSignalBatch: {error}") from error
+    return avro_form.frame(HealthSignalBatch, body, wire, schema_ids)
+
+
+def _signal(fields: Mapping[str, object]) -> SampleColumns:
+    key = Series(cast(str, fields["asset_id"]), cast(str, fields["metric"]), cast(str, fields["unit"]))
+    at, value = cast(int, fields["at"]), cast(float, fields["value"])
+    found = columns.fault(key, at, value)
+    if found is not None:
+        raise BY_REASON[found[0]](f"HealthSignal: {found[1]}")
+    return columns.one_row(key, at, value, cast(str, fields["source"]))
+
+
+def _columns(fields: Mapping[str, object]) -> SampleColumns:
+    keys = tuple(Series(**key) for key in cast("list[dict[str, str]]", fields["series"]))
+    index, at, value = (fields[name] for name in avro_form.COLUMN_TYPES)
+    return _of_parts(str(fields.get("source", "")), index, at, value, keys, None)
+
+
+def _read_batch(data: bytes, at: int) -> SampleColumns:
+    source, at = _read_bytes(data, at)
+    series_index, at = _read_bytes(data, at)
+    times, at = _read_bytes(data, at)
+    values, at = _read_bytes(data, at)
+    table = data[at:]
+    keys, unnamed = (_series_cached if len(table) <= SERIES_TABLE_MAX_CACHED_BYTES else _series)(table)
+    try:
+        text = source.decode()
+    except UnicodeDecodeError as error:
+        raise Undecodable(f"HealthSignalBatch: source is not UTF-8: {error}") from error
+    return _of_parts(text, series_index, times, values, keys, unnamed)
+
+
+def _of_parts(
+    source: str,
+    series_index: object,
+    at: object,
+    value: object,
+    keys: tuple[Series, ...],
+    unnamed: frozenset[int] | None,
+) -> SampleColumns:
+    index = cast("NDArray[np.int32]", avro_form.column(series_index, "series_index"))
+    times = cast("NDArray[np.int64]", avro_form.column(at, "at"))
+    values = cast("NDArray[np.float64]", avro_form.column(value, "value"))
+    if not len(index) == len(times) == len(values):
+        raise Invalid(f"HealthSignalBatch: columns differ in length: {len(index)}, {len(times)}, {len(values)}")
+    return columns.checked(keys, index, times, values, source, unnamed)
+
+
+def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
+    """One Avro `bytes` or `string`: a zigzag variable-length count and that many bytes."""
+    count = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise Undecodable("HealthSignalBatch: cut short in a length")
+        byte = data[at]
+        at += 1
+        count |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    length = (count >> 1) ^ -(count & 1)
+    if not 0 <= length <= len(data) - at:
+        raise Undecodable(f"HealthSignalBatch: a field of {length} bytes with {len(data) - at} left")
+    return data[at : at + length], at + length
+
+
+def _series(table: bytes) -> tuple[tuple[Series, ...], frozenset[int]]:
+    stream = BytesIO(table)
+    try:
+        parsed = fastavro.schemaless_reader(stream, _SERIES_TABLE, None)
+    except Exception as error:  # whatever the parser stumbles over in foreign bytes, they are what is wrong
+        raise Undecodable(f"HealthSignalBatch: series: {type(error).__name__}: {error}") from error
+    if stream.tell() != len(table):
+        raise Undecodable(f"HealthSignalBatch: {len(table) - stream.tell()} bytes left over")
+    keys = tuple(Series(**key) for key in cast("list[dict[str, str]]", parsed))
+    return keys, columns.unnamed_series(keys)
+
+
+_series_cached = lru_cache(SERIES_TABLES_CACHED)(_series)
+
+
+def _from_json(data: bytes) -> SampleColumns:
+    if json_form.record_told_by_fields(ALLOWED, data) is HealthSignal:
+        return columns.of_signal(json_form.from_json_bytes(HealthSignal, data))
+    try:
+        return columns.of_batch(HealthSignalBatch.model_validate_json(data, strict=True))
+    except ValidationError as error:
+        return _from_json_without_bad_cells(data, error)
+
+
+def _from_json_without_bad_cells(data: bytes, error: ValidationError) -> SampleColumns:
+    """Cells of a wrong type cost their rows. Any other fault is one of the whole batch and raises."""
+    refused: dict[int, RejectedRow] = {}
+    batch = from_json(data)
+    for failure in error.errors(include_url=False, include_context=False):
+        location = failure["loc"]
+        if len(location) != 2 or location[0] not in avro_form.COLUMN_TYPES:
+            raise json_form.as_decode_error(HealthSignalBatch, error) from error
+        name, row = str(location[0]), int(location[1])
+        refused.setdefault(row, RejectedRow(row, json_form.reason_of(failure), f"{name}: {failure['msg']}"))
+        batch[name][row] = -1
+    for row in refused:
+        if row < len(batch["series_index"]):
+            batch["series_index"][row] = -1  # no such series: the row is taken out below
+    samples = columns.of_batch(json_form.from_json_object(HealthSignalBatch, batch))
+    return replace(samples, rejected=tuple(refused.get(r.row, r) for r in samples.rejected))
