@@ -39,15 +39,11 @@ def test_every_fault_of_every_file_is_told_at_once() -> None:
         "d.cedar": '@id("z")\nforbid (principal, action, resource) when { ',
         "e.cedar": '@id("t")\npermit (principal == ?principal, action, resource);',
     })  # fmt: skip
-    for part in (
-        "a.cedar:1",
-        "@id is missing",
-        "b.cedar:2: policy x: unknown annotation @resaon",
-        "c.cedar:2: policy y",
-    ):
-        assert part in message or part.replace("b.cedar:2", "b.cedar:1") in message
+    assert "a.cedar:1: policy (without @id): @id is missing" in message
+    assert "b.cedar:1: policy x: unknown annotation @resaon" in message
+    assert "c.cedar:2: policy y: unrecognized action" in message
     assert "d.cedar:1: policy z" in message
-    assert "e.cedar:1" in message and "template" in message
+    assert "e.cedar:1: policy (without @id): a template" in message
 
 
 @pytest.mark.parametrize(
@@ -78,7 +74,8 @@ def test_an_empty_set_is_refused(files: dict[str, str]) -> None:
 
 
 def test_semicolons_in_strings_and_comments_do_not_cut_a_policy() -> None:
-    text = '// a; b\n@id("a")\n@reason("x; \\"y\\"; z") // c;\npermit (principal, action, resource) when { context.action != ";" };'
+    head = '// a; b\n@id("a")\n@reason("x; \\"y\\"; z") // c;\n'
+    text = head + 'permit (principal, action, resource) when { context.action != ";" };'
     only = CedarPolicySet({"a.cedar": text}).statements
     assert [(s.id, s.line, s.reason) for s in only] == [("a", 2, 'x; "y"; z')]
 
@@ -117,10 +114,12 @@ def test_an_evaluation_error_is_a_deny_with_its_own_outcome() -> None:
     assert "`ovf` (a.cedar:4)" in answer.reason
 
 
-@pytest.mark.parametrize("value", [1, float("nan"), "yes"])
-def test_a_context_value_of_the_wrong_type_is_an_error(value: object) -> None:
-    bad = {"sensitive": value} if not isinstance(value, float) else {"score": value}
-    assert CedarPolicySet({"a.cedar": PERMIT}).decide(replace(ROUTE, context=bad)).outcome is Outcome.ERROR
+@pytest.mark.parametrize(
+    ("name", "value"), [("sensitive", 1), ("score", float("nan")), ("sensitive", "yes"), ("score", True)]
+)
+def test_a_context_value_of_the_wrong_type_is_an_error(name: str, value: float | str) -> None:
+    asked = replace(ROUTE, context={name: value})
+    assert CedarPolicySet({"a.cedar": PERMIT}).decide(asked).outcome is Outcome.ERROR
 
 
 def test_undeclared_facts_and_labels_can_be_read_as_tags() -> None:
@@ -136,7 +135,8 @@ def test_undeclared_facts_and_labels_can_be_read_as_tags() -> None:
 
 
 def test_huge_numbers_are_held_at_cedars_limit() -> None:
-    text = '@id("a")\npermit (principal, action, resource) when { context has score && context.score.greaterThan(decimal("1.0")) };'
+    condition = 'context has score && context.score.greaterThan(decimal("1.0"))'
+    text = f'@id("a")\npermit (principal, action, resource) when {{ {condition} }};'
     assert CedarPolicySet({"a.cedar": text}).decide(replace(ROUTE, context={"score": 1e300})).allowed
 
 
@@ -166,9 +166,9 @@ def test_the_version_is_the_content() -> None:
 
 def test_every_asset_attribute_that_is_given_is_declared_or_a_tag() -> None:
     full = RegisteredAsset(
-        id="a", name="n", kind=AssetKind.QUEUE, cloud="aws", region="r", zone="z", failure_domain="f", tenant="t", owner="o",
-        version="1", labels={"env": "prod"}, capabilities=(Capability(name="c"),), compliance=("soc2",), data_regions=("eu",),
-        capacity_units=2.0, cost_usd_per_hour=0.0, carbon_g_per_kwh=1.0,
+        id="a", name="n", kind=AssetKind.QUEUE, cloud="aws", region="r", zone="z", failure_domain="f", tenant="t",
+        owner="o", version="1", labels={"env": "prod"}, capabilities=(Capability(name="c"),), compliance=("soc2",),
+        data_regions=("eu",), capacity_units=2.0, cost_usd_per_hour=0.0, carbon_g_per_kwh=1.0,
     )  # fmt: skip
     given = asset_attributes(full)
     assert set(given) - {"label.env"} == set(declared("Asset"))
@@ -242,5 +242,5 @@ def test_a_folder_without_policies_is_refused(tmp_path: Path, missing: bool) -> 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.cedar").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PolicyLoadError, match="a.cedar.*cannot be read"):
+    with pytest.raises(PolicyLoadError, match=r"a\.cedar.*cannot be read"):
         load_directory(tmp_path)

@@ -13,7 +13,7 @@ from schemas.records import (
     Pause,
     PolicyRecord,
     RegisteredAsset,
-)  # fmt: skip
+)
 from streams.kit.layer import Event
 from streams.kit.world import World
 from streams.policy.modes import approval, autonomy, budget, budgets_of, paused
@@ -26,8 +26,10 @@ def world(*bodies: ModeRule | Pause | Budget | Approval, reverse: bool = False) 
     """One record per body, `at` by position; the order of arrival can be turned round."""
     out = World()
     kinds = {ModeRule: "mode", Pause: "pause", Budget: "budget", Approval: "approval"}
-    records = [PolicyRecord.model_validate({"id": f"r{n}", "kind": kinds[type(b)], "version": "1", kinds[type(b)]: b, "at": n})
-               for n, b in enumerate(bodies)]  # fmt: skip
+    records = [
+        PolicyRecord.model_validate({"id": f"r{n}", "kind": kinds[type(b)], "version": "1", kinds[type(b)]: b, "at": n})
+        for n, b in enumerate(bodies)
+    ]
     for record in reversed(records) if reverse else records:
         out.see(Event("policies", record.id, record, record.at, "c"))
     return out
@@ -35,9 +37,13 @@ def world(*bodies: ModeRule | Pause | Budget | Approval, reverse: bool = False) 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_most_specific_rule_wins(reverse: bool) -> None:
-    w = world(ModeRule(mode=AUTO), ModeRule(tenant="acme", mode=SUGGEST),
-              ModeRule(strategy="failover", tenant="acme", mode=APPROVE),
-              ModeRule(strategy="failover", tenant="acme", environment="prod", mode=OBSERVE), reverse=reverse)  # fmt: skip
+    w = world(
+        ModeRule(mode=AUTO),
+        ModeRule(tenant="acme", mode=SUGGEST),
+        ModeRule(strategy="failover", tenant="acme", mode=APPROVE),
+        ModeRule(strategy="failover", tenant="acme", environment="prod", mode=OBSERVE),
+        reverse=reverse,
+    )
     assert autonomy(w, "restart", "other", "dev", SUGGEST) is AUTO
     assert autonomy(w, "restart", "acme", "dev", AUTO) is SUGGEST
     assert autonomy(w, "failover", "acme", "dev", AUTO) is APPROVE
@@ -82,8 +88,12 @@ def test_an_asset_may_be_given_by_id() -> None:
 
 
 def test_an_approval_expires_and_the_newest_counts() -> None:
-    w = world(Approval(action_id="x", approved=True, by="ann", expires_at=100), Approval(action_id="y", approved=True, by="bob"),
-              Approval(action_id="y", approved=False, by="ann"), reverse=True)  # fmt: skip
+    w = world(
+        Approval(action_id="x", approved=True, by="ann", expires_at=100),
+        Approval(action_id="y", approved=True, by="bob"),
+        Approval(action_id="y", approved=False, by="ann"),
+        reverse=True,
+    )
     found = approval(w, "x", 99)
     assert found is not None
     assert found.approved
@@ -95,8 +105,12 @@ def test_an_approval_expires_and_the_newest_counts() -> None:
 
 
 def test_the_lowest_budget_of_a_scope_counts_and_zero_is_a_limit() -> None:
-    w = world(Budget(scope="*", limit_usd_per_hour=100), Budget(scope="tenant:acme", limit_usd_per_hour=0),
-              Budget(scope="tenant:acme", limit_usd_per_hour=5), Budget(scope="asset:b", limit_usd_per_hour=1))  # fmt: skip
+    w = world(
+        Budget(scope="*", limit_usd_per_hour=100),
+        Budget(scope="tenant:acme", limit_usd_per_hour=0),
+        Budget(scope="tenant:acme", limit_usd_per_hour=5),
+        Budget(scope="asset:b", limit_usd_per_hour=1),
+    )
     found = budget(w, "tenant:acme")
     assert found is not None
     assert found.limit_usd_per_hour == 0.0
