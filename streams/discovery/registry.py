@@ -16,7 +16,7 @@ are, is published too when it changes, but is no lifecycle event. Freshness alon
 from __future__ import annotations
 
 from schemas.records import Asset, AssetState, LifecycleChange, RegisteredAsset, SourceState
-from streams.discovery.admission import ask_admission, told
+from streams.discovery.admission import ask_admission
 from streams.discovery.draft import Draft
 from streams.discovery.merge import Merged, canonical, changed_fields, merge, version_hash
 from streams.discovery.settings import DiscoverySettings
@@ -82,18 +82,18 @@ class Registry:
     def _admit(self, draft: Draft, row: AssetRow, why: str) -> None:
         merged = merge(row.asset_id, row.claims, self._settings)
         sources = tuple(sorted({claim.source for claim in row.claims}))
-        answer = ask_admission(self._policy, draft.world, merged.asset, sources)
-        words = told(answer)
-        if answer.allowed:
+        admission = ask_admission(self._policy, draft.world, merged.asset, sources)
+        if admission.allowed:
             state = AssetState.STALE if _all_stale(row) else AssetState.REGISTERED
-            reason = f"{why}; admitted by {words}" if words else why
+            reason = f"{why}; admitted by {admission.words}" if admission.words else why
             self._publish(draft, row.model_copy(update={"denied": ""}), merged, state)
             draft.tell(row.asset_id, LifecycleChange.REGISTERED, reason, _mark(draft, row.asset_id))
             return
-        if row.denied != words:
-            reason = f"{why}, but admission is refused ({answer.outcome.value}): {words}"
-            draft.tell(row.asset_id, LifecycleChange.DENIED, reason, (version_hash(merged.asset), words))
-        draft.put_asset(row.model_copy(update={"denied": words}))
+        if row.denied != admission.words:
+            reason = f"{why}, but admission is refused ({admission.outcome.value}): {admission.words}"
+            mark = (version_hash(merged.asset), admission.words)
+            draft.tell(row.asset_id, LifecycleChange.DENIED, reason, mark)
+        draft.put_asset(row.model_copy(update={"denied": admission.words}))
 
     def _update(self, draft: Draft, row: AssetRow, published: RegisteredAsset, why: str) -> None:
         merged = merge(row.asset_id, row.claims, self._settings)
