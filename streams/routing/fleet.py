@@ -1,0 +1,104 @@
+"""The routing layer's view: the world of all layers, and the same assets as columns, both kept up to date by `see`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from schemas.records import Anomaly, Performance, PolicyRecord, Remediation, RemediationStatus, Severity
+from streams.kit.layer import Event
+from streams.kit.world import World
+from streams.routing.columns import Columns, Frame
+
+_RANKS: Mapping[Severity, int] = {
+    Severity.LOW: 1,
+    Severity.MEDIUM: 2,
+    Severity.HIGH: 3,
+    Severity.CRITICAL: 4,
+    Severity.UNKNOWN: 3,
+}
+_DRAINS = (RemediationStatus.EXECUTING, RemediationStatus.SUCCEEDED, RemediationStatus.VERIFIED)
+RELEASES = (RemediationStatus.ROLLED_BACK, RemediationStatus.FAILED)
+
+
+def rank(severity: Severity) -> int:
+    """1 (low) to 4 (critical); one that this version does not know counts as high."""
+    return _RANKS[severity]
+
+
+class Fleet:
+    """`drains[asset_id]`: incidents whose failover moved work away from the asset and has not been undone."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.columns = Columns()
+        self.drains: dict[str, frozenset[str]] = {}
+        self.budgets: dict[str, float] = {}
+
+    def see(self, event: Event) -> None:
+        self.world.see(event)
+        if event.topic == "assets":
+            self._see_asset(event.key)
+        elif event.topic == "policies":
+            if not isinstance(event.value, PolicyRecord) or event.value.kind == "budget":
+                self._see_budgets()
+        elif event.topic == "performance":
+            self._see_performance(event.value.asset_id if isinstance(event.value, Performance) else event.key)
+        elif isinstance(event.value, Anomaly):
+            self._see_incidents(event.value.asset_id)
+        elif isinstance(event.value, Remediation):
+            self._see_remediation(event.value)
+
+    def frame(self) -> Frame:
+        return Frame(self.columns, 0, len(self.columns.ids))
+
+    def frame_of(self, asset_id: str) -> Frame | None:
+        slot = self.columns.slots.get(asset_id)
+        return None if slot is None else Frame(self.columns, slot, slot + 1)
+
+    def _see_asset(self, key: str) -> None:
+        asset = self.world.assets.get(key)
+        if asset is None:
+            self.columns.remove(key)
+            self.drains.pop(key, None)
+            return
+        self.columns.put(key, asset)
+        self._see_performance(key)
+        self._see_incidents(key)
+        self._see_drain(key)
+
+    def _see_performance(self, asset_id: str) -> None:
+        slot = self.columns.slots.get(asset_id)
+        if slot is not None:
+            self.columns.measure(slot, self.world.performance.get(asset_id))
+
+    def _see_incidents(self, asset_id: str) -> None:
+        slot = self.columns.slots.get(asset_id)
+        if slot is not None:
+            open_ones = self.world.incidents.get(asset_id, {}).values()
+            self.columns.codes["severity"][slot] = max((rank(a.severity) for a in open_ones), default=0)
+
+    def _see_remediation(self, step: Remediation) -> None:
+        if step.strategy != "failover":
+            return
+        drains = self.drains.get(step.asset_id, frozenset())
+        if step.status in _DRAINS:
+            drains |= {step.incident_id}
+        elif step.status in RELEASES:
+            drains -= {step.incident_id}
+        if drains:
+            self.drains[step.asset_id] = drains
+        else:
+            self.drains.pop(step.asset_id, None)
+        self._see_drain(step.asset_id)
+
+    def _see_drain(self, asset_id: str) -> None:
+        slot = self.columns.slots.get(asset_id)
+        if slot is not None:
+            self.columns.flags["drained"][slot] = asset_id in self.drains
+
+    def _see_budgets(self) -> None:
+        self.budgets = {}
+        for record in self.world.policies.values():
+            if record.budget is not None:
+                known = self.budgets.get(record.budget.scope, record.budget.limit_usd_per_hour)
+                self.budgets[record.budget.scope] = min(known, record.budget.limit_usd_per_hour)

@@ -1,0 +1,190 @@
+"""What happens to jobs: asked for, failed, left by their target, tried again, ended. State machine: see `state`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from schemas.records import JobOutcome, JobRequest, JobResult, RoutingDecision, RoutingOutcome
+from streams.kit import ids
+from streams.kit.layer import Emission
+from streams.routing.case import Ask
+from streams.routing.fleet import Fleet
+from streams.routing.selection import Preference
+from streams.routing.state import JobRow, Ledger, Phase
+
+if TYPE_CHECKING:
+    from streams.routing.engine import JobRouter, Plan
+
+DECISIONS = "routing-decisions"
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What made us look: `at` in ms, the id to name as the cause, and its content for the decision's id."""
+
+    at: int
+    cause_id: str
+    content: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    router: JobRouter
+    fleet: Fleet
+    ledger: Ledger
+
+    def request(self, job: JobRequest, on: Occasion) -> None:
+        """A new job, a changed one (a revision), or the same again (nothing, or another try if it waits)."""
+        row = self.ledger.job(job.id)
+        if row is not None and _same(row.request, job):
+            if row.phase is Phase.WAITING:
+                self.retry(row, on)
+            return
+        if row is None or row.phase is Phase.DONE:
+            row = self._fresh(job, row.revision if row is not None else 0, on)
+        else:
+            row = replace(row, request=job, expires_at=on.at + _ms(self.router.settings.job_ttl_s))
+        incumbent = row.target_id if row.phase is Phase.ACTIVE else None
+        plan = self.router.decide(self.fleet, Ask(job, on.at, incumbent, self._resting(row, on.at)), "")
+        self._settle(row, plan, RoutingOutcome.ROUTED, on)
+
+    def outcome(self, result: JobOutcome, on: Occasion) -> None:
+        """Success of any target that has or had the job ends it; a failure counts only of the one that has it."""
+        row = self.ledger.job(result.job_id)
+        if row is None or row.phase is Phase.DONE:
+            return
+        if result.outcome is JobResult.SUCCEEDED and result.target_id in {row.target_id, *row.held}:
+            self._end(row, on.at)
+        elif result.outcome is JobResult.FAILED and row.phase is Phase.ACTIVE and result.target_id == row.target_id:
+            self._failed(row, result, on)
+
+    def leave(self, row: JobRow, why: str, on: Occasion) -> None:
+        """Takes the job away from its target: to an announced fallback first, outside its failure domain."""
+        preference = Preference(row.fallback_ids, row.target_domain)
+        ask = Ask(row.request, on.at, None, self._resting(row, on.at), preference)
+        plan = self.router.decide(self.fleet, ask, f"pivots from {row.target_id} ({why})")
+        if plan.target_id == row.target_id:
+            return  # Only possible with allow_degraded: an ill target is better than none, so the job stays.
+        self._settle(row, plan, RoutingOutcome.PIVOTED, on)
+
+    def retry(self, row: JobRow, on: Occasion) -> None:
+        """Tries a waiting job again; a decision is published only if it now has a target."""
+        ask = Ask(row.request, on.at, None, self._resting(row, on.at))
+        waited_s = (on.at - row.tried_at) / 1000
+        plan = self.router.decide(self.fleet, ask, f"tried again {waited_s:,.1f} s after the last try")
+        if plan.target_id is None:
+            self.ledger.put(row.request.id, replace(row, tried_at=on.at, retry_at=self._retry_at(on.at)))
+        else:
+            self._settle(row, plan, RoutingOutcome.PIVOTED if row.held else RoutingOutcome.ROUTED, on)
+
+    def _failed(self, row: JobRow, result: JobOutcome, on: Occasion) -> None:
+        failed = (*(f for f in row.failed if f[0] != result.target_id), (result.target_id, on.at))
+        row = replace(row, failed=failed, attempts=row.attempts + 1)
+        why = f"the job failed there: {result.error}" if result.error else "the job failed there"
+        if row.attempts < self.router.settings.attempts_max:
+            self.leave(row, why, on)
+            return
+        text = f"given up after {row.attempts} failed attempts (attempts_max), the last on {result.target_id}: {why}"
+        self._publish(row, self.router.no_plan(self.fleet, text), RoutingOutcome.UNROUTABLE, on)
+        self._end(replace(row, revision=row.revision + 1), on.at)
+
+    def _settle(self, row: JobRow, plan: Plan, routed_as: RoutingOutcome, on: Occasion) -> None:
+        """Publishes the plan as the job's next revision and writes the row that it leads to."""
+        routed = plan.target_id is not None
+        outcome = routed_as if routed else RoutingOutcome.UNROUTABLE
+        decision_id = self._publish(row, plan, outcome, on)
+        left = {row.target_id} - {plan.target_id, None}
+        settled = replace(
+            row,
+            phase=Phase.ACTIVE if routed else Phase.WAITING,
+            revision=row.revision + 1,
+            decision_id=decision_id,
+            target_id=plan.target_id,
+            target_domain=plan.target_domain,
+            fallback_ids=plan.fallback_ids,
+            held=tuple(sorted({*row.held, *(t for t in left if t is not None)})),
+            tried_at=on.at,
+            retry_at=None if routed else self._retry_at(on.at),
+        )
+        if not routed and _too_late(row.request, on.at):
+            self._end(settled, on.at)
+        else:
+            self.ledger.put(row.request.id, settled)
+
+    def _publish(self, row: JobRow, plan: Plan, outcome: RoutingOutcome, on: Occasion) -> str:
+        job_id, revision = row.request.id, row.revision + 1
+        decision = RoutingDecision(
+            id=ids.derive("decision", job_id, revision, *on.content),
+            job_id=job_id,
+            revision=revision,
+            outcome=outcome,
+            target_id=plan.target_id,
+            fallback_ids=plan.fallback_ids,
+            candidates=plan.candidates,
+            weights=plan.weights,
+            policies=plan.policies,
+            obligations=plan.obligations,
+            registry_version=plan.registry_version,
+            counterfactual=plan.counterfactual,
+            cause_id=on.cause_id,
+            reason=plan.reason,
+            at=on.at,
+        )
+        self.ledger.emit(Emission(DECISIONS, job_id, decision, on.at, on.cause_id))
+        return decision.id
+
+    def _fresh(self, job: JobRequest, revision: int, on: Occasion) -> JobRow:
+        return JobRow(
+            request=job,
+            phase=Phase.WAITING,
+            revision=revision,
+            decision_id="",
+            target_id=None,
+            target_domain=None,
+            fallback_ids=(),
+            failed=(),
+            held=(),
+            attempts=0,
+            tried_at=on.at,
+            retry_at=None,
+            expires_at=on.at + _ms(self.router.settings.job_ttl_s),
+        )
+
+    def _end(self, row: JobRow, at: int) -> None:
+        done = replace(row, phase=Phase.DONE, retry_at=None, expires_at=at + _ms(self.router.settings.done_kept_s))
+        self.ledger.put(row.request.id, done)
+
+    def _resting(self, row: JobRow, at: int) -> dict[str, int]:
+        rest_ms = _ms(self.router.settings.failed_target_rest_s)
+        return {target: failed_at + rest_ms for target, failed_at in row.failed if at < failed_at + rest_ms}
+
+    def _retry_at(self, at: int) -> int:
+        return at + _ms(self.router.settings.retry_s)
+
+
+def due_at(row: JobRow) -> int:
+    """When the row next wants its timer, ms: a try, the end of waiting at its deadline, or the end of its life."""
+    if row.phase is not Phase.WAITING:
+        return row.expires_at
+    deadline_at = row.request.constraints.deadline_at
+    times = [row.expires_at, row.retry_at, deadline_at + 1 if deadline_at is not None else None]
+    return min(time for time in times if time is not None)
+
+
+def over(row: JobRow, at: int) -> bool:
+    """Is there nothing more to be done for this row?"""
+    return at >= row.expires_at or (row.phase is Phase.WAITING and _too_late(row.request, at))
+
+
+def _too_late(job: JobRequest, at: int) -> bool:
+    return job.constraints.deadline_at is not None and at > job.constraints.deadline_at
+
+
+def _same(one: JobRequest, other: JobRequest) -> bool:
+    """Equal but for the time of asking: who sends a job again wants what was asked before."""
+    return one.model_copy(update={"at": 0}) == other.model_copy(update={"at": 0})
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

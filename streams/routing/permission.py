@@ -1,0 +1,128 @@
+"""Asks the policy about one candidate for one job, and sees that its obligations can be met. Each is asked once.
+
+Met here: max_cost, keep_in_region (the candidate's own figures), require_approval (an approval record of that job and
+target), redact (nothing of a job's metadata is put into a record). notify and x.<name> bind whoever runs the job: they
+stand in the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.records import JobRequest, PolicyVerdict
+from streams.kit import ids
+from streams.policy.attributes import asset_attributes
+from streams.policy.gate import ask
+from streams.policy.modes import approval
+from streams.policy.obligations import Duty, Obligation, parse_all
+from streams.policy.port import Outcome, Point, PolicyHook, Question
+from streams.routing import wording
+from streams.routing.columns import Frame
+from streams.routing.figures import Figures
+from streams.routing.fleet import Fleet
+
+Plain = bool | int | float | str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """`reasons` say why not; empty when allowed."""
+
+    allowed: bool
+    verdicts: tuple[PolicyVerdict, ...]
+    obligations: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+def approval_id(job_id: str, asset_id: str) -> str:
+    """What an approval record names (its `action_id`) to let this job run on this target."""
+    return ids.derive("route", job_id, asset_id)
+
+
+@dataclass(slots=True)
+class Permissions:
+    """The answers of one decision. `at` in ms: approvals that have expired by then do not count."""
+
+    hook: PolicyHook
+    fleet: Fleet
+    frame: Frame
+    job: JobRequest
+    now: Figures
+    at: int
+    answers: dict[int, Permission] = field(default_factory=dict)
+
+    def of(self, index: int) -> Permission:
+        """`index` is the candidate's place in the frame."""
+        if index not in self.answers:
+            self.answers[index] = self._ask(index)
+        return self.answers[index]
+
+    def _ask(self, index: int) -> Permission:
+        answer = ask(self.hook, self.fleet.world, self._question(index))
+        if answer.outcome is not Outcome.ALLOW:
+            said = "policy error" if answer.outcome is Outcome.ERROR else "denied by policy"
+            return Permission(False, answer.verdicts, (), (f"{said} {answer.reason}",))
+        unmet = tuple(text for o in parse_all(answer.obligations) if (text := self._unmet(index, o)) is not None)
+        return Permission(not unmet, answer.verdicts, answer.obligations, unmet)
+
+    def _question(self, index: int) -> Question:
+        asset_id = self.frame.id_of(index)
+        asset = self.fleet.world.assets[asset_id]
+        cost = float(self.now.losses["cost"][index]) if self._cost_known(index) else None
+        return Question(
+            point=Point.ROUTING,
+            principal=f"tenant:{self.job.tenant}" if self.job.tenant else "layer:routing",
+            action="route",
+            asset_id=asset_id,
+            attributes=asset_attributes(asset),
+            context={**_of_job(self.job), **({"cost_usd_per_hour": cost} if cost is not None else {})},
+        )
+
+    def _cost_known(self, index: int) -> bool:
+        return wording.is_known(self.now.cost_usd_per_hour[index])
+
+    def _unmet(self, index: int, obligation: Obligation) -> str | None:
+        """Why this obligation cannot be met with this candidate; None = it can."""
+        if obligation.duty is Duty.MAX_COST:
+            return self._over_cost(index, obligation)
+        if obligation.duty is Duty.KEEP_IN_REGION:
+            region = self.frame.text("region", index)
+            if region != obligation.argument:
+                return f"obligation {obligation.text} not met: region is {region or 'not known'}"
+        if obligation.duty is Duty.REQUIRE_APPROVAL:
+            action_id = approval_id(self.job.id, self.frame.id_of(index))
+            answer = approval(self.fleet.world, action_id, self.at)
+            if answer is None:
+                return f"obligation require_approval not met: no approval of {action_id}"
+            if not answer.approved:
+                return f"obligation require_approval not met: {answer.by} refused {action_id}"
+        return None
+
+    def _over_cost(self, index: int, obligation: Obligation) -> str | None:
+        limit = obligation.cost_usd_per_hour
+        cost = float(self.now.losses["cost"][index])
+        if limit is not None and wording.is_known(cost) and cost <= limit:
+            return None
+        said = wording.usd_per_hour(cost) if wording.is_known(cost) else "not known"
+        return f"obligation {obligation.text} not met: cost is {said}"
+
+
+def _of_job(job: JobRequest) -> dict[str, Plain]:
+    """The situation: the job's own fields, and its metadata as `job.<name>` and `metadata.<name>`."""
+    out: dict[str, Plain] = {}
+    for name, value in sorted(job.metadata.items()):
+        if value is not None:
+            out[f"job.{name}"] = out[f"metadata.{name}"] = value
+    if isinstance(sensitive := job.metadata.get("sensitive"), bool):
+        out["sensitive"] = sensitive
+    out |= {"job_id": job.id, "job_type": job.type, "priority": job.priority.value}
+    if job.tenant is not None:
+        out["tenant"] = job.tenant
+    if job.data_gb is not None:
+        out["data_gb"] = job.data_gb
+    c = job.constraints
+    return out | {
+        "required_capabilities": job.required_capabilities,
+        "compliance": c.compliance,
+        "data_regions": c.data_regions,
+    }

@@ -1,0 +1,173 @@
+"""What the routing table keeps: a row for each job, and index rows that find the jobs of a target and those waiting.
+
+    job-requests ──► ACTIVE ── target ill or failed, another one eligible ──► ACTIVE (pivoted, revision + 1)
+         │             │  └─── none eligible ───► WAITING
+         │             ├─ succeeded ─► DONE ── done_kept_s ──► gone
+         │             └─ job_ttl_s ─────────────────────────► gone
+         └─ none eligible ─► WAITING ── world is better, or retry_s ──► ACTIVE
+                               ├─ attempts_max reached ─► DONE
+                               └─ deadline or job_ttl_s ──► gone
+
+At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 1, ...}`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache, lru_cache
+from typing import Final
+
+from schemas.records import JobRequest
+from streams.kit import ids
+from streams.kit.layer import Emission, Step
+
+STATE_VERSION: Final = 1
+_SHARDS: Final = 16
+"""Index rows of one target: keeps each of them short when a target has many jobs."""
+
+
+class StateVersionError(ValueError):
+    """A row was written by a version whose rows this one cannot read; see the changelog."""
+
+
+class Phase(StrEnum):
+    ACTIVE = "active"
+    WAITING = "waiting"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """`failed`: (target, when it failed this job, ms), newest last; `held`: targets the job had before."""
+
+    request: JobRequest
+    phase: Phase
+    revision: int
+    decision_id: str
+    target_id: str | None
+    target_domain: str | None
+    fallback_ids: tuple[str, ...]
+    failed: tuple[tuple[str, int], ...]
+    held: tuple[str, ...]
+    attempts: int
+    tried_at: int
+    retry_at: int | None
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """Ids of the jobs that are active on one target, or waiting, in order; never empty."""
+
+    job_ids: tuple[str, ...]
+
+
+Row = JobRow | IndexRow
+
+
+def job_key(job_id: str) -> str:
+    return ids.row_key("job", job_id)
+
+
+@lru_cache(maxsize=4096)
+def target_keys(asset_id: str) -> tuple[str, ...]:
+    return tuple(ids.row_key("target", asset_id, str(shard)) for shard in range(_SHARDS))
+
+
+@cache
+def waiting_keys() -> tuple[str, ...]:
+    return tuple(ids.row_key("waiting", str(shard)) for shard in range(_SHARDS))
+
+
+def index_key(row: JobRow) -> str | None:
+    """The index row that must name this job; None when it is done."""
+    shard = str(ids.tie_break(row.request.id) % _SHARDS)
+    if row.phase is Phase.ACTIVE and row.target_id is not None:
+        return ids.row_key("target", row.target_id, shard)
+    return ids.row_key("waiting", shard) if row.phase is Phase.WAITING else None
+
+
+class Ledger:
+    """The changes of one step over rows that stay as they are; keeps the index rows true to the job rows."""
+
+    def __init__(self, rows: Mapping[str, Row]) -> None:
+        self._rows = rows
+        self._staged: dict[str, Row | None] = {}
+        self._emissions: list[Emission] = []
+
+    def job(self, job_id: str) -> JobRow | None:
+        row = self._get(job_key(job_id))
+        return row if isinstance(row, JobRow) else None
+
+    def jobs_in(self, keys: tuple[str, ...]) -> list[JobRow]:
+        """The jobs that these index rows name, the most urgent first, then by id."""
+        found = [
+            job
+            for key in keys
+            if isinstance(index := self._get(key), IndexRow)
+            for job_id in index.job_ids
+            if (job := self.job(job_id)) is not None
+        ]
+        return sorted(found, key=lambda row: (_urgency(row.request), row.request.id))
+
+    def put(self, job_id: str, row: JobRow | None) -> None:
+        old = self.job(job_id)
+        before = index_key(old) if old is not None else None
+        after = index_key(row) if row is not None else None
+        if before != after:
+            if before is not None:
+                self._reindex(before, job_id, add=False)
+            if after is not None:
+                self._reindex(after, job_id, add=True)
+        self._staged[job_key(job_id)] = row
+
+    def emit(self, emission: Emission) -> None:
+        self._emissions.append(emission)
+
+    def step(self) -> Step[Row]:
+        return Step(self._staged, tuple(self._emissions))
+
+    def _get(self, key: str) -> Row | None:
+        return self._staged[key] if key in self._staged else self._rows.get(key)
+
+    def _reindex(self, key: str, job_id: str, *, add: bool) -> None:
+        index = self._get(key)
+        named = set(index.job_ids) if isinstance(index, IndexRow) else set()
+        named = named | {job_id} if add else named - {job_id}
+        self._staged[key] = IndexRow(tuple(sorted(named))) if named else None
+
+
+_URGENCY: Final = {"critical": 0, "high": 1, "normal": 2, "low": 3}
+
+
+def _urgency(request: JobRequest) -> int:
+    return _URGENCY.get(request.priority.value, 2)
+
+
+def encode(row: Row) -> bytes:
+    if isinstance(row, IndexRow):
+        return _json({"v": STATE_VERSION, "kind": "index", "job_ids": row.job_ids})
+    fields = {name: getattr(row, name) for name in JobRow.__slots__ if name != "request"}
+    return _json({"v": STATE_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
+
+
+def decode(data: bytes) -> Row:
+    """Raises StateVersionError for rows of another version."""
+    fields = json.loads(data)
+    version, kind = fields.pop("v", None), fields.pop("kind", None)
+    if version != STATE_VERSION:
+        raise StateVersionError(f"routing row of state version {version}, this is {STATE_VERSION}: rebuild the table")
+    if kind == "index":
+        return IndexRow(tuple(fields["job_ids"]))
+    fields["request"] = JobRequest.model_validate(fields["request"])
+    fields["phase"] = Phase(fields["phase"])
+    fields["fallback_ids"], fields["held"] = tuple(fields["fallback_ids"]), tuple(fields["held"])
+    fields["failed"] = tuple((target, at) for target, at in fields["failed"])
+    return JobRow(**fields)
+
+
+def _json(fields: Mapping[str, object]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
