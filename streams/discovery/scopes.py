@@ -41,8 +41,10 @@ class Scopes:
         row = _heard(draft, event)
         before = draft.sighting(event.source, event.scope, asset.id)
         listing = _is_listing(row, event)
-        if listing and before is not None and before.listed and before.snapshot == row.snapshots:
-            self._warn_of_repeat(draft, event, asset.id)
+        if listing and before is not None and before.entries and before.snapshot == row.snapshots:
+            draft.put_sighting(event.source, event.scope, asset.id, before._replace(entries=before.entries + 1))
+            if before.entries == 1:
+                self._warn_of_repeat(draft, event, asset.id)
             return
         draft.put_sighting(event.source, event.scope, asset.id, _sighted(row, event, before))
         if before is None:
@@ -158,11 +160,11 @@ def _is_listing(row: ScopeRow, event: DiscoveryEvent) -> bool:
 def _sighted(row: ScopeRow, event: DiscoveryEvent, before: Sighting | None) -> Sighting:
     at = event.at if before is None else max(event.at, before.at)
     if _is_listing(row, event):
-        return Sighting(at, row.snapshots, True)
+        return Sighting(at, row.snapshots, 1)
     if row.open_id is not None and event.snapshot_id is None:
-        listed = before is not None and before.listed and before.snapshot == row.snapshots
-        return Sighting(at, row.snapshots, listed)
-    return before._replace(at=at) if before is not None else Sighting(at, 0, False)
+        entries = before.entries if before is not None and before.snapshot == row.snapshots else 0
+        return Sighting(at, row.snapshots, entries)
+    return before._replace(at=at) if before is not None else Sighting(at, 0, 0)
 
 
 def _listed(row: ScopeRow, at: int) -> dict[str, str | int | None]:

@@ -85,12 +85,12 @@ class ScopeRow(_Row):
 
 
 class Sighting(NamedTuple):
-    """When a member was last reported (`at`, ms), and during which snapshot; `listed` = as an entry of its listing."""
+    """When a member was last reported (`at`, ms), and during which snapshot, with how many entries of its listing."""
 
     at: int
     snapshot: int
     """`ScopeRow.snapshots` at that time; 0 = before the first."""
-    listed: bool
+    entries: int
 
 
 class MemberRow(_Row):

@@ -130,6 +130,7 @@ def test_d6_one_id_twice_in_a_snapshot_is_one_record_and_a_warning(story):
     s.begin("k8s:prod", "s1", at=0)
     s.upsert("k8s:prod", Asset(id="svc", name="first"), 0, "s1")
     s.upsert("k8s:prod", Asset(id="svc", name="second"), 0, "s1")
+    s.upsert("k8s:prod", Asset(id="svc", name="third"), 0, "s1")
     s.complete("k8s:prod", "s1", at=1)
     assert len(s.records("svc")) == 1
     assert s.registry["svc"].name == "first"
