@@ -1,0 +1,48 @@
+"""The order to the executor, and the end of an incident that nothing more is ordered for."""
+
+from __future__ import annotations
+
+from schemas.records import RemediationStatus, Scalar
+from streams.healing.desk import Desk, seconds, tell
+from streams.healing.holding import release, retention_at, take_lease, take_share
+from streams.healing.settings import PAGE, milliseconds
+from streams.healing.state import Drain, IncidentRow, IncidentState
+
+
+def execute(desk: Desk, row: IncidentRow, why: str) -> None:
+    """Orders the executor: takes the lease and a new fencing epoch, and says until when an outcome is waited for."""
+    take_lease(desk, row)
+    if row.strategy != PAGE:
+        take_share(desk, row)
+    asset = desk.draft.asset(row.asset_id)
+    timeout_ms = milliseconds(desk.settings.strategy_timeout_s)
+    started = row.strategy_started_at if row.strategy_started_at is not None else desk.now
+    update = {"state": IncidentState.ACTING, "fencing_epoch": asset.epoch + 1, "due_at": desk.now + timeout_ms}
+    row = row.model_copy(update={**update, "held_by": "", "strategy_started_at": started, "acted": True})
+    reason = f"{why}: ordered as epoch {asset.epoch + 1}; an outcome is waited for {seconds(timeout_ms)}"
+    row = tell(desk, row, RemediationStatus.EXECUTING, reason)
+    asset = asset.model_copy(update={"epoch": row.fencing_epoch})
+    drain = _drain_of(desk, row)
+    if drain is not None:
+        asset = asset.model_copy(update={"drain": drain})
+    desk.draft.put_asset(asset)
+
+
+def _drain_of(desk: Desk, row: IncidentRow) -> Drain | None:
+    """What executing this takes out of routing (a plan with a destination drains its asset at once)."""
+    destination = row.actions[0].parameters.get("destination_id") if row.actions else None
+    if not isinstance(destination, str):
+        return None
+    return Drain(
+        incident_id=row.id,
+        destination_id=destination,
+        actions=row.actions,
+        since_at=desk.now,
+        record_id=row.last_record_id,
+    )
+
+
+def end_escalated(desk: Desk, row: IncidentRow, reason: str, evidence: dict[str, Scalar] | None = None) -> None:
+    release(desk, row)
+    update = {"state": IncidentState.ESCALATED, "due_at": retention_at(desk), "held_by": ""}
+    tell(desk, row.model_copy(update=update), RemediationStatus.ESCALATED, reason, evidence)

@@ -1,0 +1,182 @@
+"""What the healing table keeps, and its bytes. Everything that a guard needs is here, so it survives kill -9 (H4).
+
+| row key | row |
+|---|---|
+| ["incident", incident] | `IncidentRow` the state machine of one incident |
+| ["asset", asset] | `AssetRow` open incidents, lease, fencing epoch, budget, drain |
+| ["pool", pool] | `PoolRow` the ill assets, assets acted on, storm |
+| ["cooldown", asset, strategy] | `CooldownRow` |
+| ["history", strategy] | `HistoryRow` successes and failures |
+| ["action", action] | `ActionRow` whose approval is waited for |
+| ["paused"] | `PausedRow` incidents held by a pause |
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from schemas.records import Action, Anomaly, PolicyVerdict, Record
+
+VERSION = b"1"
+"""First byte of a row. Raise it when saved rows of an older version would be misread, and say so in the changelog."""
+
+
+class StateError(Exception):
+    """A saved row can't be read: rebuild the table from its topics (delete the state folder and the changelog)."""
+
+
+class IncidentState(StrEnum):
+    OPEN = "open"
+    DIAGNOSING = "diagnosing"
+    ACTING = "acting"
+    VERIFYING = "verifying"
+    RESOLVED = "resolved"
+    ESCALATED = "escalated"
+    SUPPRESSED = "suppressed"
+
+
+AT_WORK = (IncidentState.DIAGNOSING, IncidentState.ACTING, IncidentState.VERIFYING)
+
+
+class IncidentRow(Record):
+    """`due_at` is the one timer of the incident: a deadline, the end of a guard, or the end of its retention."""
+
+    row: Literal["incident"] = "incident"
+    anomaly: Anomaly
+    pool: str
+    state: IncidentState = IncidentState.OPEN
+    is_open: bool = True
+    strategy: str = ""
+    actions: tuple[Action, ...] = ()
+    policies: tuple[PolicyVerdict, ...] = ()
+    obligations: tuple[str, ...] = ()
+    watched_id: str = ""
+    action_id: str = ""
+    generation: int = 0
+    """Number of the action within the incident: part of its action id, so that a retry is another action."""
+    fencing_epoch: int = 0
+    planned_action_id: str = ""
+    tried: tuple[str, ...] = ()
+    acted: bool = False
+    """Whether an executor was ever ordered for this incident."""
+    attempts: int = 0
+    waits: int = 0
+    strategy_started_at: int | None = None
+    verify_from: int | None = None
+    held_by: str = ""
+    last_record_id: str = ""
+    due_at: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.anomaly.incident_id
+
+    @property
+    def asset_id(self) -> str:
+        return self.anomaly.asset_id
+
+
+class Lease(Record):
+    incident_id: str
+    expires_at: int
+
+
+class Drain(Record):
+    """A failover in effect: what to undo once the asset has been healthy for long enough."""
+
+    incident_id: str
+    destination_id: str
+    actions: tuple[Action, ...]
+    since_at: int
+    record_id: str
+    failbacks: int = 0
+    failback_action_id: str = ""
+    executing: bool = False
+
+
+class AssetRow(Record):
+    row: Literal["asset"] = "asset"
+    asset_id: str
+    pool: str = ""
+    open_ids: tuple[str, ...] = ()
+    healthy_since: int = 0
+    """When the last open incident closed; meaningful while `open_ids` is empty."""
+    lease: Lease | None = None
+    epoch: int = 0
+    acted_at: tuple[int, ...] = ()
+    drain: Drain | None = None
+    failback_at: int | None = None
+
+    @property
+    def forgettable(self) -> bool:
+        """The epoch must outlive everything else: an executor refuses an older one."""
+        return not (self.open_ids or self.lease or self.epoch or self.drain)
+
+
+class PoolRow(Record):
+    row: Literal["pool"] = "pool"
+    pool: str
+    ill: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """asset id -> its open incidents"""
+    acting: dict[str, int] = Field(default_factory=dict)
+    """asset id -> when its share of the cap expires, event time ms"""
+    storm_until: int | None = None
+    last_failback_at: int | None = None
+
+
+class CooldownRow(Record):
+    row: Literal["cooldown"] = "cooldown"
+    until_at: int
+
+
+class HistoryRow(Record):
+    row: Literal["history"] = "history"
+    successes: int = 0
+    failures: int = 0
+
+
+class ActionRow(Record):
+    row: Literal["action"] = "action"
+    incident_id: str
+    asset_id: str
+    is_failback: bool = False
+
+
+class PausedRow(Record):
+    row: Literal["paused"] = "paused"
+    incident_ids: tuple[str, ...] = ()
+
+
+HealingRow = IncidentRow | AssetRow | PoolRow | CooldownRow | HistoryRow | ActionRow | PausedRow
+_ROWS: TypeAdapter[HealingRow] = TypeAdapter(Annotated[HealingRow, Field(discriminator="row")])
+
+
+def encode_row(row: HealingRow) -> bytes:
+    return VERSION + _ROWS.dump_json(row)
+
+
+def decode_row(data: bytes) -> HealingRow:
+    if data[:1] != VERSION:
+        raise StateError(f"healing row of version {data[:1]!r}, this release reads {VERSION!r}; {StateError.__doc__}")
+    try:
+        return _ROWS.validate_json(data[1:])
+    except ValidationError as error:
+        raise StateError(f"healing row is damaged: {error}; {StateError.__doc__}") from error
+
+
+def due_at(row: HealingRow) -> int | None:
+    """When the row wants its timer, event time ms."""
+    match row:
+        case IncidentRow():
+            return row.due_at
+        case AssetRow():
+            return row.failback_at
+        case PoolRow():
+            return row.storm_until
+        case CooldownRow():
+            return row.until_at
+        case _:
+            return None

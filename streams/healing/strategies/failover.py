@@ -1,0 +1,105 @@
+"""Failover: the ill asset takes no more work, a healthy one that can do the same takes it over.
+
+Its effect is the drain that routing reads from the remediation; a control endpoint is told too where one is declared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.records import Action, AssetState, RegisteredAsset
+from streams.healing.ports import Plan, Situation
+from streams.kit.ids import tie_break
+
+_PRESENT = (AssetState.REGISTERED, AssetState.UPDATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    derive_fallbacks: bool = True
+    max_destination_saturation: float = 0.8
+    id: str = "failover"
+
+    def precheck(self, situation: Situation) -> str | None:
+        """A destination that exists, is healthy and has room must be there *before* anything is evicted."""
+        if situation.asset is None:
+            return "the asset is not in the registry"
+        if situation.drained_to is not None:
+            return f"already failed over to {situation.drained_to}"
+        candidates = self._candidates(situation, situation.asset)
+        if not candidates:
+            return "it has no fallback"
+        problems = [self._problem(situation, situation.asset, c) for c in candidates]
+        return None if None in problems else "no fallback can take over: " + "; ".join(p for p in problems if p)
+
+    def plan(self, situation: Situation) -> tuple[Plan, ...]:
+        """One plan a destination that can take over, in order of preference."""
+        source = situation.asset
+        if source is None:
+            return ()
+        able = [c for c in self._candidates(situation, source) if self._problem(situation, source, c) is None]
+        return tuple(
+            Plan(
+                actions=(Action(type="failover", target_id=source.id, parameters={"destination_id": destination}),),
+                why=f"failover of {source.id} to {destination}",
+                watched_id=destination,
+                destination_id=destination,
+            )
+            for destination in able
+        )
+
+    def compensate(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        return tuple(a.model_copy(update={"type": "failback"}) for a in actions)
+
+    def _candidates(self, situation: Situation, source: RegisteredAsset) -> tuple[str, ...]:
+        """What the asset declares; else, if allowed, same-tenant assets with all its capabilities."""
+        declared = tuple(dict.fromkeys(f for f in source.fallback_ids if f != source.id))
+        if declared or not self.derive_fallbacks:
+            return declared
+        wanted = {c.name for c in source.capabilities}
+        alike = [
+            a
+            for a in situation.world.assets.values()
+            if wanted and a.id != source.id and a.tenant == source.tenant and wanted <= {c.name for c in a.capabilities}
+        ]
+        return tuple(a.id for a in sorted(alike, key=lambda a: _preference(source, a)))
+
+    def _problem(self, situation: Situation, source: RegisteredAsset, destination_id: str) -> str | None:
+        """Why this destination cannot take over; None = it can. What is not reported is not held against it."""
+        destination = situation.world.assets.get(destination_id)
+        if destination is None or destination.state not in _PRESENT:
+            return f"{destination_id} is {destination.state if destination else 'not in the registry'}"
+        if not situation.is_healthy(destination_id):
+            return f"{destination_id} is not healthy"
+        missing = sorted({c.name for c in source.capabilities} - {c.name for c in destination.capabilities})
+        if missing:
+            return f"{destination_id} lacks {', '.join(missing)}"
+        return self._no_room(situation, source, destination)
+
+    def _no_room(self, situation: Situation, source: RegisteredAsset, destination: RegisteredAsset) -> str | None:
+        there = situation.world.performance.get(destination.id)
+        here = situation.world.performance.get(source.id)
+        limit = self.max_destination_saturation
+        if there is not None and there.saturation is not None and there.saturation > limit:
+            return f"{destination.id} is at saturation {there.saturation:.2f}, the limit is {limit:g}"
+        if destination.capacity_units == 0:
+            return f"{destination.id} has no capacity"
+        if there is None or there.utilization is None or here is None or here.utilization is None:
+            return None
+        if source.capacity_units is None or destination.capacity_units is None:
+            return None
+        load = source.capacity_units * min(here.utilization, 1.0)
+        free = destination.capacity_units * max(0.0, 1.0 - there.utilization)
+        return f"{destination.id} has {free:.3g} units free, {load:.3g} are needed" if free < load else None
+
+
+def _preference(source: RegisteredAsset, other: RegisteredAsset) -> tuple[bool, bool, bool, float, int]:
+    """Another failure domain, region, cloud first, then the more reliable; ties by hash of the pair."""
+    reliability = min((c.reliability for c in other.capabilities if c.reliability is not None), default=0.0)
+    return (
+        other.failure_domain is not None and other.failure_domain == source.failure_domain,
+        other.region is not None and other.region == source.region,
+        other.cloud is not None and other.cloud == source.cloud,
+        -reliability,
+        tie_break(source.id, other.id),
+    )
