@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import orjson
 import redis
-from schemas.json_form import from_json, to_json_object
 
+from schemas.json_form import one_of_from_json, to_json
 from schemas.records import Record
 from streams.command.ledger import Entry
 
@@ -55,7 +55,7 @@ class ReadModel:
         self._first_copy_wins = client.register_script(_FIRST_COPY_WINS)
 
     def write_latest(self, topic: str, key: str, at: int, value: Record | None, partition: int, offset: int) -> None:
-        body = None if value is None else to_json_object(value)
+        body = None if value is None else orjson.Fragment(to_json(value))
         held = orjson.dumps({"at": at, "partition": partition, "offset": offset, "value": body})
         self._newer_wins(keys=[f"maestro:latest:{topic}"], args=[key, partition, offset, held])
 
@@ -68,9 +68,9 @@ class ReadModel:
             "at": entry.at,
             "partition": int(partition),
             "offset": int(offset),
-            "value": to_json_object(entry.record),
+            "value": orjson.Fragment(to_json(entry.record)),
         }
-        args = [int(partition), int(offset), orjson.dumps(held), self._keep_ms]
+        args: list[str | bytes | int | float] = [int(partition), int(offset), orjson.dumps(held), self._keep_ms]
         self._first_copy_wins(keys=[f"maestro:entry:{entry.id}"], args=args)
         links = [f"maestro:name:{name}" for name in entry.names]
         if entry.cause_id is not None:
@@ -85,12 +85,12 @@ class ReadModel:
         """The newest value of each key; removed keys are left out."""
         held = cast("dict[bytes, bytes]", self._redis.hgetall(f"maestro:latest:{topic}"))
         values = {k.decode(): orjson.loads(v)["value"] for k, v in held.items()}
-        return {k: from_json(self._types[topic], v) for k, v in sorted(values.items()) if v is not None}
+        return {k: self._record(topic, v) for k, v in sorted(values.items()) if v is not None}
 
     def latest_of(self, topic: str, key: str) -> Record | None:
         held = cast("bytes | None", self._redis.hget(f"maestro:latest:{topic}", key))
         value = orjson.loads(held)["value"] if held else None
-        return None if value is None else from_json(self._types[topic], value)
+        return None if value is None else self._record(topic, value)
 
     def find(self, name: str) -> list[Entry]:
         return self._entries(self._members(f"maestro:name:{name}"))
@@ -107,6 +107,9 @@ class ReadModel:
         return [self._entry(orjson.loads(h)) for h in held if h is not None]
 
     def _entry(self, held: dict[str, Any]) -> Entry:
-        record = from_json(self._types[held["topic"]], held["value"])
+        record = self._record(held["topic"], held["value"])
         coordinates = f"{held['topic']}:{held['partition']}:{held['offset']}"
         return Entry(held["id"], held["topic"], held["key"], held["at"], record, coordinates)
+
+    def _record(self, topic: str, value: dict[str, Any]) -> Record:
+        return one_of_from_json(self._types[topic], orjson.dumps(value))

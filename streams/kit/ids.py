@@ -24,3 +24,8 @@ def tie_break(*parts: str) -> int:
 def row_key(*parts: str) -> str:
     """A structured table key: a JSON array, so that ids with any separator in them stay apart (T10)."""
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+
+
+def cause_of(topic: str, key: str, own_id: str | None, at: int) -> str:
+    """The name by which a record of ours is a cause of others: its own id, else one derived from its place in time."""
+    return own_id if own_id is not None else derive("event", topic, key, at)

@@ -1,0 +1,50 @@
+"""The journal: in which order a partition of a layer took its inputs, its views and its idle ticks. Pure (ADR 4).
+
+Entries are small JSON arrays; a run of consecutive offsets is one entry:
+
+    ["in",   "job-requests", 2, 100, 117]      offsets 100..117 of job-requests[2]
+    ["view", "assets", 0, 5, 5]                offset 5 of assets[0] was applied to the view, and shown to the layer
+    ["tick", 1700000060000]                    the clock was advanced while no input came
+    ["start", {"assets:0": 5}, 1700000000000]  a worker took the partition over, its view being at these next offsets
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+Json = list[Any]
+
+
+@dataclass(slots=True)
+class Journal:
+    """Collects entries until they are taken for a flush."""
+
+    entries: list[Json] = field(default_factory=list)
+
+    def start(self, view_offsets: dict[str, int], clock: int) -> None:
+        self.entries.append(["start", dict(sorted(view_offsets.items())), clock])
+
+    def took(self, kind: str, topic: str, partition: int, first: int, last: int) -> None:
+        """`kind` "in" or "view"; joined to the previous entry where it continues it."""
+        if self.entries:
+            previous = self.entries[-1]
+            if previous[:3] == [kind, topic, partition] and previous[4] + 1 == first:
+                previous[4] = last
+                return
+        self.entries.append([kind, topic, partition, first, last])
+
+    def tick(self, at: int) -> None:
+        if self.entries and self.entries[-1][0] == "tick":
+            self.entries[-1][1] = at
+        else:
+            self.entries.append(["tick", at])
+
+    def take(self) -> bytes | None:
+        """The entries since the last call as JSON, or None if there are none."""
+        if not self.entries:
+            return None
+        taken, self.entries = self.entries, []
+        return orjson.dumps(taken)

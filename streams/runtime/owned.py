@@ -1,0 +1,94 @@
+"""One owned partition of a layer, live: its rows in memory, its clock, how far its views are, its journal.
+
+Next to the layer's rows the table keeps one row of the runtime's own: the clock and the view offsets that the rows have
+seen. After a takeover the records of the views that came since are shown to the layer again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streams.kit.layer import Emission, Layer
+from streams.kit.partition import Partition
+from streams.runtime.journal import Journal
+from streams.runtime.views import ViewRecord
+
+RUNTIME_ROW = b"\x00runtime"
+"""Sorts before and cannot equal a layer's row key, which are JSON arrays."""
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition between takeover and loss."""
+
+    machine: Partition[Any, Any]
+    journal: Journal = field(default_factory=Journal)
+    seen: dict[str, int] = field(default_factory=dict)
+    """`topic:partition` of the views -> next offset that was shown to the layer."""
+    heard_s: float = field(default_factory=time.monotonic)
+    heard_at: int = 0
+
+    def on_view(self, record: ViewRecord) -> list[Emission]:
+        """Shows a record, which is in the view by now, to the layer's rows here; once."""
+        place = f"{record.topic}:{record.partition}"
+        if record.event is None or record.offset < self.seen.get(place, 0):
+            return []
+        self.seen[place] = record.offset + 1
+        self.journal.took("view", record.topic, record.partition, record.offset, record.offset)
+        emissions = self.machine.on_view(record.event)
+        self._heard()
+        return emissions
+
+    def on_silence(self) -> list[Emission]:
+        """Lets event time run on at the wall's rate while no input comes, so that timers fire; journalled if so."""
+        if self.machine.clock == 0:
+            return []
+        idle_ms = int((time.monotonic() - self.heard_s) * 1000)
+        due = self.machine.next_due()
+        now = self.heard_at + idle_ms
+        if due is None or due > now:
+            return []
+        self.journal.tick(now)
+        return self.machine.advance(now)
+
+    def took_in(self, topic: str, partition: int, first: int, last: int) -> None:
+        self.journal.took("in", topic, partition, first, last)
+        self._heard()
+
+    def _heard(self) -> None:
+        if self.machine.clock > self.heard_at:
+            self.heard_at, self.heard_s = self.machine.clock, time.monotonic()
+
+    def changed_rows(self) -> dict[bytes, bytes | None]:
+        """The rows to stage, encoded, with the runtime's own; empty if the layer changed none."""
+        layer = self.machine.layer
+        rows: dict[bytes, bytes | None] = {
+            key.encode(): None if row is None else layer.encode_row(row)
+            for key, row in self.machine.take_changes().items()
+        }
+        if rows:
+            rows[RUNTIME_ROW] = orjson.dumps({"clock": self.machine.clock, "views": self.seen})
+        return rows
+
+
+def restored(
+    layer: Layer[Any, Any], view: object, rows: Iterable[tuple[bytes, bytes]], offsets: dict[str, int]
+) -> Owned:
+    """A partition from its table. A partition without a past starts with the views as they are (`offsets`)."""
+    own: dict[str, Any] = {}
+    decoded: dict[str, Any] = {}
+    for key, data in rows:
+        if key == RUNTIME_ROW:
+            own = orjson.loads(data)
+        else:
+            decoded[key.decode()] = layer.decode_row(data)
+    owned = Owned(Partition(layer, view, decoded, own.get("clock", 0)))
+    owned.seen = dict(own.get("views", offsets))
+    owned.heard_at = owned.machine.clock
+    owned.journal.start(offsets, owned.machine.clock)
+    return owned

@@ -1,0 +1,253 @@
+"""Runs one layer on one Faust app: batches, view records and idle ticks in; rows and records out, in one flush.
+
+Everything that touches a partition runs on the event loop without awaiting in between, so a partition has one order of
+inputs, and the journal tells it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from schemas.errors import DecodeError
+from schemas.schema_ids import SchemaIds
+from schemas.wire import Wire
+from streams.atleastonce.batch import Batch, Message, Output, dead_letter
+from streams.kit.layer import Emission, Layer
+from streams.runtime.ingest import Misplaced, Rules, read_event, refusal
+from streams.runtime.owned import Owned, restored
+from streams.runtime.publish import as_output
+from streams.runtime.samples import gather
+from streams.runtime.views import ViewReader, ViewRecord
+
+log = structlog.get_logger()
+KEPT_VIEW_RECORDS = 100_000
+"""How far back a partition that is taken over can be shown what it missed; older records are only in the view."""
+
+
+class Stage(Protocol):
+    """`App.stage`."""
+
+    def __call__(
+        self,
+        partition: int,
+        *,
+        rows: Mapping[bytes, bytes | None],
+        outputs: Sequence[Output],
+        applied: Mapping[str, int],
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerConfig:
+    """`inputs` and `views` by topic; `tick_s`: how often idle partitions are looked at."""
+
+    inputs: Mapping[str, Rules]
+    views: Mapping[str, Rules]
+    broker: str
+    wire: Wire = Wire.SINGLE_OBJECT
+    schema_ids: SchemaIds | None = None
+    tick_s: float = 0.25
+    journal_topic: str | None = None
+    reports_views: bool = False
+    """Whether this layer sends refused records of its views to the dead letters (one layer does, for all)."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since start; names as in the metrics."""
+
+    taken: int = 0
+    refused: int = 0
+    sent_on: int = 0
+    emitted: int = 0
+    by_topic: dict[str, int] = field(default_factory=dict)
+
+
+class LayerRunner:
+    """`stage` and `rows_of` are the app's; see `streams.atleastonce`."""
+
+    def __init__(
+        self,
+        layer: Layer[Any, Any],
+        config: RunnerConfig,
+        stage: Stage,
+        rows_of: Callable[[int], Sequence[tuple[bytes, bytes]]],
+    ) -> None:
+        self.layer, self.config = layer, config
+        self.counters = Counters()
+        self.view = layer.new_view()
+        self.owned: dict[int, Owned] = {}
+        self._stage, self._rows_of = stage, rows_of
+        self._columns = hasattr(layer, "step_columns")
+        self._offsets: dict[str, int] = {}
+        self._recent: deque[ViewRecord] = deque(maxlen=KEPT_VIEW_RECORDS)
+        self._waiting: set[int] = set()
+        self._reader = ViewReader(config.broker, config.views, self.take_views, f"maestro-{layer.name}")
+        self._ticker: asyncio.Task[None] | None = None
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Begins to read the views; returns at once. `views_ready` tells when they are whole."""
+        self._reader.start()
+        self._ticker = asyncio.create_task(self._tick(), name=f"{self.layer.name}-tick")
+
+    async def stop(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self._reader.stop()
+
+    async def views_ready(self) -> None:
+        """Returns when the views are whole; raises what made the reader fail."""
+        failed = self._reader.failed
+        ready = asyncio.ensure_future(self._reader.ready.wait())
+        waiting: set[asyncio.Future[Any]] = {ready} if failed is None else {ready, failed}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if failed is not None and failed.done():
+            ready.cancel()
+            failed.result()
+
+    def gained(self, partition: int) -> None:
+        """The partition is ours and its table is restored."""
+        if self._reader.ready.is_set():
+            self._load(partition)
+        else:
+            self._waiting.add(partition)
+
+    def lost(self, partition: int) -> None:
+        """Everything of it was flushed, or will be read again by its new owner."""
+        self._waiting.discard(partition)
+        self.owned.pop(partition, None)
+
+    def _load(self, partition: int) -> None:
+        self._waiting.discard(partition)
+        owned = restored(self.layer, self.view, self._rows_of(partition), dict(self._offsets))
+        self.owned[partition] = owned
+        for record in self._recent:
+            self._commit(partition, owned, owned.on_view(record))
+
+    # --- input ---
+
+    async def run(self, batches: AsyncIterator[Batch]) -> None:
+        """The body of the layer's agent."""
+        await self.views_ready()
+        async for batch in batches:
+            self.check()
+            self.process(batch)
+
+    def check(self) -> None:
+        """Raises what ended the view reader, if anything: a layer must not decide on a world that stands still."""
+        if self._reader.failed is not None and self._reader.failed.done():
+            self._reader.failed.result()
+
+    def process(self, batch: Batch) -> None:
+        """Takes the batch in and stages what follows."""
+        if batch.partition not in self.owned:
+            self._load(batch.partition)
+        owned = self.owned[batch.partition]
+        self.counters.taken += len(batch.messages)
+        if self._columns:
+            emissions, outputs = self._samples(owned, batch)
+        else:
+            emissions, outputs = self._events(owned, batch)
+        owned.took_in(batch.topic, batch.partition, batch.messages[0].offset, batch.messages[-1].offset)
+        self._commit(batch.partition, owned, emissions, outputs, {batch.topic: batch.next_offset})
+
+    def _samples(self, owned: Owned, batch: Batch) -> tuple[list[Emission], list[Output]]:
+        found = gather(self.config.inputs[batch.topic], batch.partition, batch.messages)
+        self.counters.refused += found.refused
+        self.counters.sent_on += found.sent_on
+        if found.columns is None or len(found.columns) == 0:
+            return [], found.outputs
+        return owned.machine.on_columns(found.columns, found.causes), found.outputs
+
+    def _events(self, owned: Owned, batch: Batch) -> tuple[list[Emission], list[Output]]:
+        rules = self.config.inputs[batch.topic]
+        emissions: list[Emission] = []
+        outputs: list[Output] = []
+        for message in batch.messages:
+            try:
+                event = read_event(rules, batch.partition, message)
+            except DecodeError as error:
+                self.counters.refused += 1
+                outputs.append(dead_letter(batch.topic, batch.partition, message, *refusal(error)))
+            except Misplaced as elsewhere:
+                self.counters.sent_on += 1
+                outputs.append(_sent_on(batch.topic, elsewhere.key, message))
+            else:
+                emissions += owned.machine.on_event(event)
+        return emissions, outputs
+
+    # --- views and time ---
+
+    def take_views(self, records: Sequence[ViewRecord]) -> None:
+        """Records of the view topics, in order per partition: into the view, then to the rows that care."""
+        for record in records:
+            self._offsets[f"{record.topic}:{record.partition}"] = record.offset + 1
+            if record.event is None:
+                self._refuse_view(record)
+                continue
+            self.layer.see(self.view, record.event)
+            self._recent.append(record)
+            for partition, owned in self.owned.items():
+                self._commit(partition, owned, owned.on_view(record))
+
+    def _refuse_view(self, record: ViewRecord) -> None:
+        self.counters.refused += 1
+        log.warning(
+            "refused a record of a view",
+            topic=record.topic,
+            offset=record.offset,
+            code=record.code,
+            reason=record.reason,
+        )
+        if self.config.reports_views and 0 in self.owned:
+            letter = dead_letter(record.topic, record.partition, record.message, record.code, record.reason)
+            self._stage(0, rows={}, outputs=[letter], applied={})
+
+    async def _tick(self) -> None:
+        await self.views_ready()
+        for partition in sorted(self._waiting):
+            self._load(partition)
+        while True:
+            await asyncio.sleep(self.config.tick_s)
+            for partition, owned in list(self.owned.items()):
+                self._commit(partition, owned, owned.on_silence())
+
+    # --- output ---
+
+    def journal_of(self, partition: int) -> Sequence[Output]:
+        """What the flush that is about to begin adds: the journal of what led to it (ADR 4)."""
+        owned = self.owned.get(partition)
+        entries = owned.journal.take() if owned is not None else None
+        if entries is None or self.config.journal_topic is None:
+            return ()
+        return (Output(self.config.journal_topic, f"{self.layer.name}:{partition}".encode(), entries),)
+
+    def _commit(
+        self,
+        partition: int,
+        owned: Owned,
+        emissions: Sequence[Emission],
+        outputs: Sequence[Output] = (),
+        applied: Mapping[str, int] | None = None,
+    ) -> None:
+        rows = owned.changed_rows()
+        if not (rows or emissions or outputs or applied):
+            return
+        encoded = [as_output(e, self.layer.name, self.config.wire, self.config.schema_ids) for e in emissions]
+        for emission in emissions:
+            self.counters.by_topic[emission.topic] = self.counters.by_topic.get(emission.topic, 0) + 1
+        self.counters.emitted += len(encoded)
+        self._stage(partition, rows=rows, outputs=[*outputs, *encoded], applied=applied or {})
+
+
+def _sent_on(topic: str, key: str, message: Message) -> Output:
+    headers = (*tuple((n, bytes(v)) for n, v in message.headers), ("maestro-sent-on", b"1"))
+    return Output(topic, key.encode(), message.value, headers)
