@@ -10,6 +10,7 @@ asset's row nor a list of the whole scope is rewritten.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -108,10 +109,12 @@ def asset_key(asset_id: str) -> str:
     return row_key("asset", asset_id)
 
 
+@lru_cache(maxsize=1024)
 def scope_key(source: str, scope: str) -> str:
     return row_key("scope", source, scope)
 
 
+@lru_cache(maxsize=4096)
 def member_key(source: str, scope: str, bucket: int) -> str:
     return row_key("members", source, scope, str(bucket))
 

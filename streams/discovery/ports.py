@@ -1,0 +1,45 @@
+"""The extension point: implement `DiscoveryProvider` (and `Watching`, if the source can push) and register it.
+
+Entry point group `maestro.providers`: a callable without arguments that returns a provider. `providers.static` is the
+one to copy. A provider does its own I/O, in threads where it blocks; it raises when it cannot say, and never returns
+half an answer as a whole one: `providers.poll` turns what it raises into `source_failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from schemas.records import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a watch saw: `asset` as it is now, or None for the deletion of `asset_id`."""
+
+    asset_id: str
+    asset: Asset | None
+
+
+@runtime_checkable
+class DiscoveryProvider(Protocol):
+    """`source` is its name in the registry ("k8s:prod"), `scope` what a listing covers ("cluster/prod")."""
+
+    source: str
+    scope: str
+    complete: bool
+    """A listing is the whole scope, so that what it lacks is gone. False: only its upserts count."""
+    freshness_s: float
+    """Seconds between listings."""
+
+    async def list(self) -> Iterable[Asset]:
+        """All assets of the scope now. The iterable may be lazy; if it raises half-way, the half is still used."""
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A provider that can also tell changes as they happen, after `list`."""
+
+    def watch(self) -> AsyncIterator[Change]:
+        """Changes since the last listing. Ends or raises when there may be a gap: the provider is then listed anew."""
