@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
+
 from schemas import catalog
 from schemas.columns import NAME_MAX_LENGTH
 from schemas.records import HealthSignal, HealthSignalBatch, Record
