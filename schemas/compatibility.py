@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType, lookup_writer_field
+from avro.errors import AvroException
 from avro.schema import EnumSchema, RecordSchema, Schema, UnionSchema
 from avro.schema import parse as parse_avro
 
@@ -43,7 +44,10 @@ class Breach:
 
 def check_record(record: str, current: str, released: Mapping[int, str]) -> list[Breach]:
     """What is wrong with the schema `current` (JSON) beside its released versions."""
-    mine = parse_avro(current)
+    try:
+        mine = parse_avro(current)
+    except AvroException as error:
+        return [Breach(record, "", "not_avro", str(error))]
     breaches = [
         Breach(record, path, "enum_without_default", "give it a default symbol, or a later symbol breaks readers")
         for path, schema in _walk(mine, "")
