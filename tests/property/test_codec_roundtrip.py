@@ -23,7 +23,7 @@ from schemas.samples import decode_samples
 from schemas.schema_ids import InMemorySchemaIds
 from schemas.wire import Wire
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 INT64 = (-(2**63), 2**63 - 1)
 
 
