@@ -1,0 +1,62 @@
+"""Authority at the moment of execution: what was allowed when it was planned may not be any more. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.records import AutonomyMode, RegisteredAsset, Remediation
+from streams.healing.questions import beyond_us, may, needs_approval, question, unmet
+from streams.healing.settings import PAGE
+from streams.kit.world import World
+from streams.policy.attributes import environment_of
+from streams.policy.modes import approval, autonomy, paused
+from streams.policy.port import Point, PolicyHook
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """`default_mode` as healing has it; `met_obligations` what this installation's executors see to themselves."""
+
+    policy: PolicyHook
+    default_mode: AutonomyMode = AutonomyMode.AUTO
+    met_obligations: frozenset[str] = frozenset()
+
+    def refusal(self, order: Remediation, world: World, now: int) -> str | None:
+        """Why it must not be done now; None = it may. `now` in event time ms."""
+        source = world.assets.get(order.asset_id)
+        holders = paused(world, source if source is not None else order.asset_id, now)
+        if holders is not None:
+            return f"effects are paused by {holders}"
+        destination = destination_of(order, world)
+        failback = bool(order.actions) and order.actions[0].type == "failback"
+        asked = question(Point.ACTION_EXECUTED, order.strategy, order.asset_id, source, destination, failback=failback)
+        answer = may(self.policy, world, asked)
+        if not answer.allowed:
+            return f"policy says {answer.outcome} at execution: {answer.reason}"
+        obligations = (*order.obligations, *answer.obligations)
+        why = unmet(answer, source, None if failback else destination) or beyond_us(obligations, self.met_obligations)
+        return (
+            f"obligation is not met: {why}" if why is not None else self._mode(order, world, source, obligations, now)
+        )
+
+    def _mode(
+        self, order: Remediation, world: World, source: RegisteredAsset | None, obligations: tuple[str, ...], now: int
+    ) -> str | None:
+        tenant, environment = (source.tenant or "", environment_of(source)) if source is not None else ("", "")
+        mode = autonomy(world, order.strategy, tenant, environment, self.default_mode)
+        if mode in (AutonomyMode.OBSERVE, AutonomyMode.SUGGEST):
+            return f"mode of {order.strategy} is now {mode}"
+        given = approval(world, order.action_id, now)
+        if given is not None and not given.approved:
+            return f"refused by {given.by}"
+        if given is None and (needs_approval(obligations) or (mode is AutonomyMode.APPROVE and order.strategy != PAGE)):
+            return "it has no approval that is still valid"
+        return None
+
+
+def destination_of(order: Remediation, world: World) -> RegisteredAsset | None:
+    name = order.actions[0].parameters.get("destination_id") if order.actions else None
+    return world.assets.get(name) if isinstance(name, str) else None
+
+
+__all__ = ["Clearance", "destination_of"]

@@ -1,0 +1,86 @@
+"""Carries out one order and says what happened. Once per action id; never raises for what an executor does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from schemas.records import Action, ActionOutcome, Remediation
+from streams.healing.executors.clearance import Clearance, destination_of
+from streams.healing.executors.ledger import outcome_of
+from streams.healing.executors.outcome_log import MemoryOutcomeLog, OutcomeLog
+from streams.healing.ports import REFUSED, Effect, ExecutionError, Executor, Order, RefusedError
+from streams.kit.world import World
+from streams.policy.modes import approval
+
+Clock = Callable[[], int]
+"""Event time now, ms: an effect takes time, and its outcome is of when it ended."""
+
+
+def by_type(executors: Iterable[Executor]) -> dict[str, Executor]:
+    return {e.action_type: e for e in executors}
+
+
+@dataclass(slots=True)
+class ActionRunner:
+    """`clearance` is asked again just before the effect, in the light of the world as it is then."""
+
+    executors: Mapping[str, Executor]
+    clearance: Clearance
+    clock: Clock
+    log: OutcomeLog = field(default_factory=MemoryOutcomeLog)
+    _epochs: dict[str, int] = field(default_factory=dict)
+
+    async def run(self, order: Remediation, world: World) -> ActionOutcome:
+        known = self.log.find(order.action_id)
+        if known is not None:
+            return known
+        refusal = self._refusal(order, world)
+        if refusal is not None:
+            return outcome_of(order, self.clock(), succeeded=False, detail=REFUSED + refusal)
+        self._epochs[order.asset_id] = order.fencing_epoch
+        if not self.log.begin(order.action_id) and not all(self._repeatable(a) for a in order.actions):
+            detail = "interrupted before its outcome was known; it is not run twice"
+            outcome = outcome_of(order, self.clock(), succeeded=False, detail=detail)
+        else:
+            outcome = await self._carry_out(order, world)
+        self.log.end(outcome)
+        return outcome
+
+    def _refusal(self, order: Remediation, world: World) -> str | None:
+        newest = self._epochs.get(order.asset_id, 0)
+        if order.fencing_epoch < newest:
+            return f"epoch {order.fencing_epoch} is older than {newest}, which was already ordered"
+        missing = sorted({a.type for a in order.actions} - set(self.executors))
+        if missing or not order.actions:
+            return f"no executor for {', '.join(missing)}" if missing else "the order has no action"
+        return self.clearance.refusal(order, world, self.clock())
+
+    def _repeatable(self, action: Action) -> bool:
+        return self.executors[action.type].repeatable
+
+    async def _carry_out(self, order: Remediation, world: World) -> ActionOutcome:
+        effects: list[Effect] = []
+        try:
+            for action in order.actions:
+                effects.append(await self.executors[action.type].execute(self._order(order, action, world)))
+        except RefusedError as error:
+            prefix = REFUSED if not effects else ""
+            return outcome_of(order, self.clock(), succeeded=False, detail=f"{prefix}{error}")
+        except ExecutionError as error:
+            return outcome_of(order, self.clock(), succeeded=False, detail=str(error))
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is an outcome, not the end of the loop
+            detail = f"executor threw {type(error).__name__}: {error}"
+            return outcome_of(order, self.clock(), succeeded=False, detail=detail)
+        detail = "; ".join(e.detail for e in effects)
+        rolled_back = any(e.rolled_back for e in effects)
+        return outcome_of(order, self.clock(), succeeded=True, detail=detail, rolled_back=rolled_back)
+
+    def _order(self, order: Remediation, action: Action, world: World) -> Order:
+        return Order(
+            remediation=order,
+            action=action,
+            asset=world.assets.get(action.target_id),
+            destination=destination_of(order, world),
+            is_approved=lambda action_id: (a := approval(world, action_id, self.clock())) is not None and a.approved,
+        )
