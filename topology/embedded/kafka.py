@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import os
 import shutil
 import signal
@@ -26,7 +25,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from topology.embedded import broker_config
-from topology.embedded.errors import DataFolderInUse, DiedAtStart, DiskFull, EmbeddedError
+from topology.embedded.diagnosis import classified, disk_full, explained
+from topology.embedded.errors import DiedAtStart, EmbeddedError
 from topology.embedded.jars import cache_dir, ensure_jars, lock
 from topology.embedded.java import find_java
 from topology.embedded.process import LeashedProcess, accepts, check_port_free, free_ports, wait_until
@@ -110,10 +110,10 @@ class EmbeddedKafka:
         try:
             (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _explained(error, self._folder) from error
+            raise explained(error, self._folder) from error
         free = shutil.disk_usage(self._folder).free
         if free < LEAST_FREE_BYTES:
-            raise _disk_full(self._folder, f"{free / 1e6:.0f} MB are free, {LEAST_FREE_BYTES / 1e6:.0f} MB are needed")
+            raise disk_full(self._folder, f"{free / 1e6:.0f} MB are free, {LEAST_FREE_BYTES / 1e6:.0f} MB are needed")
 
     def _start_on_a_free_port(self, command: list[str]) -> None:
         for left in reversed(range(PORT_TRIES)):
@@ -138,7 +138,7 @@ class EmbeddedKafka:
                 if old.exists():
                     os.replace(old, old.with_suffix(old.suffix + ".before"))
         except OSError as error:
-            raise _explained(error, self.folder) from error
+            raise explained(error, self.folder) from error
         command = [*command, f"-Dlog4j2.configurationFile={logging}", f"-Djava.io.tmpdir={self.folder / 'tmp'}"]
         if not (data / "meta.properties").exists():
             self._format(command, properties)
@@ -154,7 +154,7 @@ class EmbeddedKafka:
         if done.returncode:
             said = (done.stdout + done.stderr).strip()
             shutil.rmtree(self.folder / "data", ignore_errors=True)
-            raise _classified(f"Kafka could not prepare its data folder {self.folder}:\n{said}", self.folder)
+            raise classified(f"Kafka could not prepare its data folder {self.folder}:\n{said}", self.folder)
 
     def _run(self, command: list[str], properties: Path) -> None:
         text = f"starting Kafka {lock().kafka} on {self.bootstrap}"
@@ -164,7 +164,7 @@ class EmbeddedKafka:
         try:
             wait_until(self._answers, self._process, "Kafka", self._timeout_s, (self.log_path, self.output_path))
         except DiedAtStart as error:
-            raise _classified(str(error), self.folder) from error
+            raise classified(str(error), self.folder) from error
         self._progress(Step("start", f"Kafka {lock().kafka} answers on {self.bootstrap}", 1, 1))
 
     def _answers(self) -> bool:
@@ -233,25 +233,3 @@ def embedded_kafka(
     """Not started yet: `with embedded_kafka() as kafka: kafka.bootstrap`. What is None is as embedded/jars.py and
     java.py find it."""
     return EmbeddedKafka(data_dir, port, progress, start_timeout_s, cache, java)
-
-
-def _explained(error: OSError, folder: Path) -> EmbeddedError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _disk_full(folder, "writing failed")
-    return EmbeddedError(f"Kafka's data folder {folder} cannot be used: {error}. Give another one (MAESTRO_DATA_DIR).")
-
-
-def _disk_full(folder: Path, what: str) -> DiskFull:
-    return DiskFull(
-        f"the disk of Kafka's data folder {folder} is full: {what}. Make room there, or give a folder on "
-        "another disk (MAESTRO_DATA_DIR, or TMPDIR for temporary data)."
-    )
-
-
-def _classified(message: str, folder: Path) -> EmbeddedError:
-    """Puts the two causes that a user can do something about in front of Java's words."""
-    if "No space left on device" in message:
-        return DiskFull(f"{_disk_full(folder, 'Kafka stopped')}\n{message}")
-    if "Failed to acquire lock on file" in message:
-        return DataFolderInUse(f"another Kafka already runs on {folder}. Stop it, or give another folder.\n{message}")
-    return DiedAtStart(message)

