@@ -1,0 +1,247 @@
+"""The coalescing consumer: one Faust event per partition and fetch, and offsets committed by the ledger alone.
+
+Differences to Faust's aiokafka consumer, and why:
+
+- its drain loop runs four tasks per message (`wait_first`); ours delivers one event per batch and awaits nothing between;
+- a fetch that was under way while the flow stopped is thrown away, and no partition resumes without a seek to the exact
+  offset that its state needs (L1: stock resumes first and clears queues that already hold messages);
+- the committable offset comes from the ledger (L2), a failed commit is not noted as done, and a final ack changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import Consumer as StockConsumer
+from faust.transport.drivers.aiokafka import Transport as StockTransport
+from faust.types import TP, ConsumerMessage
+
+from streams.atleastonce import poison
+from streams.atleastonce.batch import Batch
+from streams.atleastonce.ledger import Ledger
+from streams.atleastonce.producer import Producer
+
+if TYPE_CHECKING:
+    from streams.atleastonce.app import App
+
+ROOM_POLL_S = 0.002
+
+
+class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Rides out a broker outage: a commit that fails is tried again with the next one."""
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        wanted = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()
+        }
+        try:
+            await self._ensure_consumer().commit(wanted)
+        except (CommitFailedError, IllegalStateError) as error:
+            self.log.info("not committed, the group has moved on: %s", error)
+            return False
+        except KafkaError as error:
+            self.log.warning("not committed, tried again later: %r", error)
+            return False
+        return True
+
+    async def starting_points(self, tps: Iterable[TP]) -> dict[TP, tuple[int | None, int, int]]:
+        """(committed, earliest, end) of each partition."""
+        return await self.call_thread(self._starting_points, list(tps))  # type: ignore[no-any-return]
+
+    async def _starting_points(self, tps: list[TP]) -> dict[TP, tuple[int | None, int, int]]:
+        consumer = self._ensure_consumer()
+        keys = [TopicPartition(tp.topic, tp.partition) for tp in tps]
+        earliest = await consumer.beginning_offsets(keys)
+        ends = await consumer.end_offsets(keys)
+        return {
+            tp: (await consumer.committed(key), earliest[key], ends[key]) for tp, key in zip(tps, keys, strict=True)
+        }
+
+    async def start_from(self, offsets: Mapping[TP, int], never: Iterable[TP]) -> None:
+        """Seeks; partitions in `never` (changelogs, which restore reads by itself) are not fetched at all."""
+        await self.call_thread(self._start_from, dict(offsets), list(never))
+
+    async def _start_from(self, offsets: Mapping[TP, int], never: list[TP]) -> None:
+        consumer = self._ensure_consumer()
+        consumer.pause(*(TopicPartition(tp.topic, tp.partition) for tp in never))
+        for tp, offset in offsets.items():
+            consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
+
+
+class Consumer(StockConsumer):  # type: ignore[misc]
+    app: App
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ledgers: dict[TP, Ledger] = {}
+        self._held: defaultdict[TP, deque[tuple[int, ConsumerMessage]]] = defaultdict(deque)
+        self._parked = asyncio.Event()
+        self._flow_stops = 0
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # --- flow -------------------------------------------------------------------------------------------------------
+
+    def stop_flow(self) -> None:
+        super().stop_flow()
+        self._flow_stops += 1
+
+    async def parked(self) -> None:
+        """Nothing is being fetched or delivered any more. Call after `stop_flow`."""
+        while not self._parked.is_set() and self.app._fetcher.started and not self.app._fetcher.should_stop:
+            await asyncio.sleep(ROOM_POLL_S)
+
+    async def start_at(self, ledgers: Mapping[TP, Ledger], never: Iterable[TP]) -> None:
+        """The only way partitions begin to flow: each from its ledger's start. The flow must be stopped."""
+        await self._thread.start_from({tp: ledger.start for tp, ledger in ledgers.items()}, never)
+        self._held.clear()
+        self.ledgers = dict(ledgers)
+        self._read_offset.update({tp: ledger.start for tp, ledger in ledgers.items()})
+        self._committed_offset.update({tp: ledger.committed for tp, ledger in ledgers.items()})
+        self._paused_partitions.difference_update(ledgers)
+        self._get_active_partitions().update(ledgers)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Back pressure is the drain loop's: it waits for room in the agent's queue."""
+
+    def on_buffer_drop(self, tp: TP) -> None: ...
+
+    # --- fetch and deliver ------------------------------------------------------------------------------------------
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        self._parked.set()
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active or not self.ledgers:
+                    self._parked.set()
+                    await asyncio.sleep(ROOM_POLL_S * 5)
+                    continue
+                self._parked.clear()
+                await self._fetch_and_deliver(fetcher)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        finally:
+            self._parked.set()
+
+    async def _fetch_and_deliver(self, fetcher: Any) -> None:
+        stops = self._flow_stops
+        if self.app.crowded:
+            await asyncio.sleep(ROOM_POLL_S)
+            return
+        records = await self._getmany(set(self.ledgers), self.app.settings.fetch_wait_s)
+        for tp, found in records.items():
+            for batch in self._batches(tp, found):
+                if not await self._room(fetcher, stops, tp, batch):
+                    return
+                self._deliver(tp, batch)
+
+    def _batches(self, tp: TP, records: list[Any]) -> Iterator[Batch]:
+        """Splits a fetch; a message under suspicion of ending the process comes alone."""
+        ledger = self.ledgers.get(tp)
+        if ledger is None:
+            return
+        fresh = [record for record in records if record.offset >= ledger.delivered]
+        self.app.metrics.skipped_duplicates += len(records) - len(fresh)
+        suspect, at = self.app.suspect(tp.topic, tp.partition), 0
+        while at < len(fresh):
+            upto = poison.cut(suspect, fresh, at, self.app.settings.batch_messages)
+            yield Batch(tp.topic, tp.partition, fresh[at:upto])
+            at = upto
+
+    async def _room(self, fetcher: Any, stops: int, tp: TP, batch: Batch) -> bool:
+        """False: the flow stopped meanwhile, so that whatever was fetched must not be delivered."""
+        queue, condemned = self.app.inbox.queue, self._condemned(batch)
+        while self.flow_active and stops == self._flow_stops and not fetcher.should_stop:
+            ledger = self.ledgers[tp]
+            ready = ledger.staged == ledger.delivered if condemned else queue.qsize() < self.app.settings.queued_batches
+            if ready and self.app.flow_control.is_active():
+                return True
+            await asyncio.sleep(ROOM_POLL_S)
+        return False
+
+    def _condemned(self, batch: Batch) -> bool:
+        suspect = self.app.suspect(batch.topic, batch.partition)
+        return poison.condemned(suspect, batch.messages[0].offset, self.app.settings.attempts)
+
+    def _deliver(self, tp: TP, batch: Batch) -> None:
+        ledger, last = self.ledgers[tp], batch.messages[-1]
+        ledger.deliver(batch.next_offset)
+        if self._condemned(batch):
+            self.app.refuse(batch)
+            return
+        message = ConsumerMessage(
+            batch.topic, batch.partition, last.offset, last.timestamp / 1000, 0, (), None, None, None, tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        message.incref(2)  # one for the agent's stream, one that we hold until the flush
+        self._held[tp].append((batch.next_offset, message))
+        self._read_offset[tp] = last.offset
+        self.app.metrics.batches += 1
+        self.app.metrics.messages += len(batch.messages)
+        self.app.inbox.queue.put_nowait(self.app.create_event(None, batch, (), message))
+
+    # --- ack and commit ---------------------------------------------------------------------------------------------
+
+    @property
+    def agent_busy(self) -> bool:
+        """An agent has taken a batch and is not through with it (2 references: the agent's and ours)."""
+        return any(m.tracked and not m.acked and m.refcount > 1 for held in self._held.values() for _, m in held)
+
+    def flushed(self, tp: TP, next_offset: int) -> None:
+        """All messages before `next_offset` are in changelog and store, and their outputs are confirmed."""
+        ledger = self.ledgers.get(tp)
+        if ledger is None:
+            return
+        ledger.flush(next_offset)
+        held = self._held[tp]
+        while held and held[0][0] <= next_offset:
+            held.popleft()[1].ack(self)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self.ledgers) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        self._acked.pop(tp, None)  # Faust's own lists: filled by its streams, not used
+        self._acked_index.pop(tp, None)
+        ledger = self.ledgers.get(tp)
+        return None if ledger is None else ledger.committable()
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        mine = self.assignment()
+        offsets = {tp: offset for tp, offset in offsets.items() if tp in mine}
+        if not offsets:
+            return False
+        await self.app.confirm_outputs()
+        if not await self._commit(offsets):
+            return False
+        for tp, offset in offsets.items():
+            if (ledger := self.ledgers.get(tp)) is not None:
+                ledger.commit(offset)
+        self._committed_offset.update(offsets)
+        return True
+
+    async def wait_empty(self) -> None:
+        """Before partitions go or the app stops: what agents are through with is flushed and committed."""
+        await self.app.quiesce()
+        await self.commit()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        self.ledgers = {}
+        self._held.clear()
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Stock only logs; `liveness` ends the process instead."""
+
+
+class Transport(StockTransport):  # type: ignore[misc]
+    Consumer = Consumer
+    Producer = Producer

@@ -1,0 +1,69 @@
+"""Runs one or more apps in this process until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+
+import faust
+
+from streams.atleastonce.app import App
+from streams.atleastonce.errors import AtLeastOnceError, Exit
+
+log = logging.getLogger(__name__)
+
+
+async def run_apps(
+    apps: Sequence[App], stop: asyncio.Event, on_ready: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Starts the apps, waits for `stop`, then flushes, commits and leaves the groups. `on_ready`: all partitions flow.
+
+    A configuration error is raised; a crash ends the process (`App.fail`).
+    """
+    started: list[App] = []
+    try:
+        for app in apps:
+            started.append(app)
+            await app.start()
+        if on_ready is not None:
+            await on_ready()
+        watchers = [asyncio.create_task(_ended(app), name=f"{app.plan.name} watcher") for app in apps]
+        await stop.wait()
+        for watcher in watchers:
+            watcher.cancel()
+    finally:
+        await asyncio.gather(*(app.stop() for app in reversed(started)), return_exceptions=False)
+
+
+async def _ended(app: App) -> None:
+    while not app.should_stop:
+        await asyncio.sleep(0.2)
+    app.fail(app.crash_reason or RuntimeError(f"{app.plan.name} stopped by itself"))
+
+
+def main(apps: Sequence[App]) -> int:
+    """For a command line: runs until SIGTERM or SIGINT, gives the exit status. Set up logging before (level info)."""
+    try:
+        asyncio.run(_until_signal(apps))
+    except AtLeastOnceError as error:
+        log.critical("%s", error)
+        return int(error.status)
+    except Exception:
+        log.exception("worker failed")
+        return int(Exit.BUG)
+    return 0
+
+
+async def _until_signal(apps: Sequence[App]) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run_apps(apps, stop)
+
+
+def faust_worker(apps: Sequence[App]) -> faust.Worker:
+    """The same apps under Faust's own worker, for those who start it with its command line options."""
+    first, *others = apps
+    return faust.Worker(first, *others, loglevel="info", redirect_stdouts=False)

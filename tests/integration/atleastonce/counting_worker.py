@@ -1,0 +1,95 @@
+"""A worker to be killed: counts messages per key, emits each (key, count), and raises or hangs where told to.
+
+The state of a key is how often it was seen and the sum of its values: an oracle can compute both from the input, and a
+message that is lost or applied twice shows in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from streams.atleastonce import App, AtLeastOnceSettings, Batch, Output, TopicSpec, create_app, main
+
+Row = tuple[int, int]
+
+
+def add_counter(app: App, out: str) -> None:
+    rows: dict[int, dict[bytes, Row]] = {}
+
+    async def ready(partition: int) -> None:
+        rows[partition] = {key: tuple(json.loads(value)) for key, value in app.table.rows(partition)}
+
+    async def lost(partition: int) -> None:
+        del rows[partition]
+
+    app.on_partition_ready, app.on_partition_lost = ready, lost
+
+    @app.agent(app.batches)
+    async def count(stream):  # type: ignore[no-untyped-def]
+        async for batch in stream:
+            step(app, batch, rows[batch.partition], out)
+
+
+def step(app: App, batch: Batch, rows: dict[bytes, Row], out: str) -> None:
+    changed: dict[bytes, bytes | None] = {}
+    outputs: list[Output] = []
+    for message in batch.messages:
+        if message.value == b"poison":
+            raise RuntimeError("poison")
+        if message.value == b"kill":
+            os._exit(137)
+        if message.value is None or not message.value.isdigit():
+            app.dead_letter(batch, message, "undecodable", "not a number")
+            continue
+        key = message.key or b""
+        count, total = rows.get(key, (0, 0))
+        rows[key] = count + 1, total + int(message.value)
+        changed[key] = json.dumps(rows[key]).encode()
+        padding = b"x" * 2_000_000 if message.value == b"666" else b""
+        outputs.append(Output(out, key, changed[key] + padding))
+    app.stage(batch.partition, rows=changed, outputs=outputs, applied={batch.topic: batch.next_offset})
+
+
+def build(name: str, broker: str, datadir: Path, source: str, out: str, partitions: int, **settings: object) -> App:
+    app = create_app(
+        name,
+        broker=broker,
+        datadir=datadir,
+        inputs=[source],
+        partitions=partitions,
+        topics=[TopicSpec(out, partitions)],
+        settings=AtLeastOnceSettings.model_validate(settings),
+    )
+    add_counter(app, out)
+    return app
+
+
+def cli() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--broker", required=True)
+    parser.add_argument("--datadir", type=Path, required=True)
+    parser.add_argument("--source", action="append", required=True)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--settings", type=json.loads, default={})
+    options = parser.parse_args()
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    for noisy in ("aiokafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel("WARNING")
+    apps = [
+        build(
+            options.name if index == 0 else f"{options.name}-{index}", options.broker, options.datadir,
+            source, f"{options.name}-out", options.partitions, **options.settings,
+        )
+        for index, source in enumerate(options.source)
+    ]  # fmt: skip
+    return main(apps)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
