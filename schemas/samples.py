@@ -24,6 +24,7 @@ from schemas.columns import RejectedRow, SampleColumns, Series
 from schemas.errors import BY_REASON, EncodeError, Invalid, Undecodable
 from schemas.records import HealthSignal, HealthSignalBatch, Record
 from schemas.schema_ids import SchemaIds
+from schemas.signal_bytes import read_signal
 from schemas.wire import MAX_BYTES, Headers, Wire, wire_of
 
 ALLOWED: tuple[type[Record], ...] = (HealthSignal, HealthSignalBatch)
@@ -62,7 +63,8 @@ def decode_samples(
         return _from_json(data)
     opened = avro_form.open_frame(data, wire, ALLOWED, schema_ids)
     if opened.writer.record is HealthSignal:
-        return _signal(avro_form.read_fields(opened))
+        common = read_signal(data, opened.body_at) if opened.is_current else None
+        return _one(*(common or _signal(avro_form.read_fields(opened))))
     return _read_batch(data, opened.body_at) if opened.is_current else _columns(avro_form.read_fields(opened))
 
 
@@ -86,13 +88,16 @@ def encode_samples(
     return avro_form.frame(HealthSignalBatch, body, wire, schema_ids)
 
 
-def _signal(fields: Mapping[str, object]) -> SampleColumns:
+def _signal(fields: Mapping[str, object]) -> tuple[Series, int, float, str]:
     key = Series(cast(str, fields["asset_id"]), cast(str, fields["metric"]), cast(str, fields["unit"]))
-    at, value = cast(int, fields["at"]), cast(float, fields["value"])
+    return key, cast(int, fields["at"]), cast(float, fields["value"]), cast(str, fields["source"])
+
+
+def _one(key: Series, at: int, value: float, source: str) -> SampleColumns:
     found = columns.fault(key, at, value)
     if found is not None:
         raise BY_REASON[found[0]](f"HealthSignal: {found[1]}")
-    return columns.one_row(key, at, value, cast(str, fields["source"]))
+    return columns.one_row(key, at, value, source)
 
 
 def _columns(fields: Mapping[str, object]) -> SampleColumns:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from schemas import catalog
+from schemas import avro_form, catalog
 from schemas.codec import decode, encode
 from schemas.errors import DecodeError
 from schemas.json_form import to_json
 from schemas.records import DiscoveryEvent, HealthSignal, HealthSignalBatch, PolicyRecord, Record
 from schemas.samples import decode_samples
 from schemas.schema_ids import InMemorySchemaIds
+from schemas.signal_bytes import read_signal
 from schemas.wire import Wire
 
 quick = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -165,3 +166,28 @@ def test_any_bytes_give_a_record_or_a_decode_error(head: bytes, tail: bytes) -> 
     for read in (lambda data: decode((HealthSignal, HealthSignalBatch), data, schema_ids=ids), decode_samples):
         with contextlib.suppress(DecodeError):
             read(head + tail)
+
+
+@settings(max_examples=300, deadline=None)
+@given(signal=of_record(HealthSignal), position=st.integers(0, 10**6), byte=st.integers(0, 255))
+def test_the_reader_by_hand_agrees_with_the_general_one(signal: HealthSignal, position: int, byte: int) -> None:
+    """Also on broken bytes: where it reads anything, the general reader reads the same."""
+    whole = avro_form.write_body(signal)
+    broken = bytearray(whole)
+    broken[position % len(whole)] = byte
+    for body in (whole, bytes(broken)):
+        by_hand = read_signal(body, 0)
+        if by_hand is not None:
+            fields = avro_form.read_fields(avro_form.Frame(catalog.current(HealthSignal), body, 0))
+            series, at, value, source = by_hand
+            assert series == (fields["asset_id"], fields["metric"], fields["unit"])
+            assert (at, repr(value), source) == (fields["at"], repr(fields["value"]), fields["source"])
+
+
+def test_the_reader_by_hand_reads_the_common_form() -> None:
+    """Else the property above would hold of a reader that never reads."""
+    signal = HealthSignal(asset_id="svc-alpha", metric="latency_ms", value=420.0, unit="ms", at=1_700_000_000_000)
+    assert read_signal(avro_form.write_body(signal), 0) == (("svc-alpha", "latency_ms", "ms"), signal.at, 420.0, "")
+    long_name = signal.model_copy(update={"asset_id": "a" * 64})
+    assert read_signal(avro_form.write_body(long_name), 0) is None
+    assert decode_samples(encode(long_name)).series_of(0).asset_id == "a" * 64
