@@ -1,0 +1,1 @@
+"""Real input for the topology: recorded series from CSV files, and this host's own metrics."""
