@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import cast
 
@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from schemas import avro_form, columns, json_form
+from schemas import avro_form, catalog, columns, json_form
 from schemas.columns import RejectedRow, SampleColumns, Series
 from schemas.errors import BY_REASON, EncodeError, Invalid, Undecodable
 from schemas.records import HealthSignal, HealthSignalBatch, Record
 from schemas.schema_ids import SchemaIds
 from schemas.signal_bytes import read_signal
-from schemas.wire import MAX_BYTES, Headers, Wire, wire_of
+from schemas.wire import MAX_BYTES, SINGLE_OBJECT_MARKER, Headers, Wire, content_type, wire_of
 
 ALLOWED: tuple[type[Record], ...] = (HealthSignal, HealthSignalBatch)
+_HEAD_BYTES = 10
 SERIES_TABLE_MAX_CACHED_BYTES = 32_768
 SERIES_TABLES_CACHED = 256
 """One per sender; with the size above it bounds the cache to about 50 MB."""
@@ -66,6 +67,27 @@ def decode_samples(
         common = read_signal(data, opened.body_at) if opened.is_current else None
         return _one(*(common or _signal(avro_form.read_fields(opened))))
     return _read_batch(data, opened.body_at) if opened.is_current else _columns(avro_form.read_fields(opened))
+
+
+def read_common_signal(
+    data: bytes, headers: Headers = None, *, max_bytes: int = MAX_BYTES
+) -> tuple[Series, int, float, str] | None:
+    """Series, event time, value and source of one acceptable signal as our own producers send it, without any array.
+
+    For whoever gathers many messages into one set of columns. None says nothing about the message but that
+    `decode_samples` has to look at it.
+    """
+    if len(data) > max_bytes or not data.startswith(_signal_head()):
+        return None
+    if headers and content_type(headers) not in (None, Wire.SINGLE_OBJECT.value):
+        return None
+    found = read_signal(data, _HEAD_BYTES)
+    return None if found is None or columns.fault(found[0], found[1], found[2]) else found
+
+
+@cache
+def _signal_head() -> bytes:
+    return SINGLE_OBJECT_MARKER + catalog.current(HealthSignal).fingerprint
 
 
 def encode_samples(

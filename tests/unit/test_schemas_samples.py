@@ -12,7 +12,7 @@ from schemas import records as r
 from schemas.codec import encode
 from schemas.columns import SampleColumns, Series
 from schemas.errors import DecodeError, Invalid, NotFinite, Reason, TimeOutOfRange, TooLarge, Undecodable
-from schemas.samples import SERIES_TABLE_MAX_CACHED_BYTES, decode_samples, encode_samples
+from schemas.samples import SERIES_TABLE_MAX_CACHED_BYTES, decode_samples, encode_samples, read_common_signal
 from schemas.schema_ids import InMemorySchemaIds
 from schemas.wire import Wire
 
@@ -204,3 +204,25 @@ def test_records_to_columns() -> None:
     assert rows(samples) == [(ALPHA, AT, 1.0)]
     codes = [(refused.row, refused.code) for refused in samples.rejected]
     assert codes == [(1, Reason.INVALID), (2, Reason.TIME_OUT_OF_RANGE)]
+
+
+def test_the_common_signal_without_arrays() -> None:
+    expected = (Series("a", "m", "ms"), AT, 420.0, "prom")
+    for headers in (None, [], {"content-type": "avro/binary"}, [("ce_id", b"x"), ("content-type", b"avro/binary")]):
+        assert read_common_signal(encode(SIGNAL), headers) == expected
+
+
+def test_all_but_the_common_signal_is_left_to_decode_samples(ids: InMemorySchemaIds) -> None:
+    bad = avro_form.write_fields(r.HealthSignal, {"asset_id": "a", "metric": "m", "value": float("nan"), "at": AT})
+    for data in (
+        b"",
+        encode(SIGNAL, Wire.JSON),
+        encode(SIGNAL, Wire.CONFLUENT, schema_ids=ids),
+        encode(SIGNAL)[:-1],
+        encode(SIGNAL) + b"\0",
+        on(Wire.SINGLE_OBJECT, batch(), ids),
+        avro_form.frame(r.HealthSignal, bad, Wire.SINGLE_OBJECT, None),
+    ):
+        assert read_common_signal(data) is None
+    assert read_common_signal(encode(SIGNAL), {"content-type": "application/json"}) is None
+    assert read_common_signal(encode(SIGNAL), max_bytes=10) is None
