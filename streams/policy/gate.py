@@ -34,7 +34,7 @@ class PolicyGate:
         self._hooks: tuple[PolicyHook, ...] = (*hooks, *((initial,) if initial is not None else ()))
         self._settings = settings or PolicySettings()
         self._records: Mapping[str, PolicyRecord] = {}
-        self._compiled: dict[tuple[str, str], PolicyHook] = {}
+        self._compiled: dict[str, tuple[PolicyRecord, PolicyHook]] = {}
 
     def bind(self, records: Mapping[str, PolicyRecord]) -> None:
         """From now on `decide` sees these records, and what is later written to the same mapping."""
@@ -56,13 +56,13 @@ class PolicyGate:
         return Answer(Outcome.ALLOW if allowed else Outcome.DENY, (verdict,))
 
     def _hook_of(self, record: PolicyRecord) -> PolicyHook:
-        files = record.policy_set.files if record.policy_set is not None else {}
-        key = (record.id, content_version(files))
-        if key not in self._compiled:
+        known = self._compiled.get(record.id)
+        if known is None or known[0] is not record:
             if len(self._compiled) >= _COMPILED_LIMIT:
                 self._compiled.clear()
-            self._compiled[key] = _compile(record.id, files)
-        return self._compiled[key]
+            files = record.policy_set.files if record.policy_set is not None else {}
+            known = self._compiled[record.id] = (record, _compile(record.id, files))
+        return known[1]
 
 
 class RefusedSet:

@@ -1,0 +1,149 @@
+"""What stands between a proposal and its publication: owners, budgets, steps, evidence, worth. First no wins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from schemas.records import RecommendedAction, RegisteredAsset, RemediationStatus
+from streams.kit.world import World
+from streams.optimisation.confidence import confidence_of
+from streams.optimisation.destination import find_destination, greener_destination
+from streams.optimisation.proposal import DOWN, Proposal
+from streams.optimisation.settings import OptimisationSettings
+from streams.optimisation.situation import Situation
+from streams.optimisation.state import AssetRow
+from streams.policy.modes import budgets_of
+
+_AT_WORK = (RemediationStatus.EXECUTING, RemediationStatus.SUCCEEDED)
+_DRAINED = (*_AT_WORK, RemediationStatus.VERIFIED)
+_FIXED_DISRUPTION = 0.02
+"""Share of the work that any change disturbs, however idle the asset: keeps the ratio finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A proposal that is not made. `what` names it for not telling it twice."""
+
+    proposal: Proposal
+    what: str
+    why: str
+    quiet: bool = False
+
+
+def limit(
+    proposal: Proposal, s: Situation, row: AssetRow, world: World, settings: OptimisationSettings
+) -> Proposal | Held:
+    """The proposal as far as the limits let it, or why not at all."""
+    if proposal.action is RecommendedAction.SCALE_OUT:
+        result = _within_budgets(proposal, s, world)
+    else:
+        owner = owner_of(world, s.asset_id)
+        if owner is not None:
+            return Held(proposal, "owner", f"{owner}: nothing is cut or moved meanwhile")
+        result = _toward(proposal, s, world) if proposal.action is RecommendedAction.REBALANCE else proposal
+        if isinstance(result, Proposal) and proposal.action in DOWN:
+            result = _worth_it(_stepped(proposal, s, row, settings), s, world, settings)
+    return _evident(result, s, settings) if isinstance(result, Proposal) else result
+
+
+def owner_of(world: World, asset_id: str) -> str | None:
+    """Who acts on this asset now, in words; one owner per axis: healing goes first."""
+    for remediation in world.remediations.get(asset_id, {}).values():
+        statuses = _DRAINED if remediation.strategy == "failover" else _AT_WORK
+        if remediation.status in statuses:
+            return f"healing acts on it ({remediation.strategy}, {remediation.status.value})"
+    incidents = sorted(world.incidents.get(asset_id, {}))
+    return f"incident {incidents[0]} is open" if incidents else None
+
+
+def over_budget(world: World, s: Situation) -> bool:
+    """A budget that binds the asset is already exceeded: then any saving is worth its disruption."""
+    own = s.cost or 0.0
+    return any(_spent(world, b.scope, s) > b.limit_usd_per_hour for b in budgets_of(world, _known(s))) and own > 0
+
+
+def _within_budgets(proposal: Proposal, s: Situation, world: World) -> Proposal | Held:
+    for found in budgets_of(world, _known(s)):
+        spent = _spent(world, found.scope, s)
+        room = found.limit_usd_per_hour - spent
+        said = f"budget {found.scope} of {found.limit_usd_per_hour:.2f} USD/h, {spent:.2f} spent"
+        if s.unit_cost is None:
+            return Held(proposal, "budget", f"{said}, and the cost of a unit is not known")
+        if s.unit_cost <= 0:
+            continue
+        most = s.units + math.floor(max(0.0, room) / s.unit_cost + 1e-9)
+        if most <= s.units:
+            return Held(proposal, "budget", f"{said}: no room for a unit at {s.unit_cost:.2f} USD/h")
+        if proposal.to_units > most:
+            proposal = proposal.limited(most, f"held to {most:g} units by {said}")
+    return proposal
+
+
+def _spent(world: World, scope: str, s: Situation) -> float:
+    """USD per hour in a scope: what the registry says, and for the asset itself what was measured."""
+    if scope == f"asset:{s.asset_id}":
+        return s.cost or 0.0
+    tenant = scope.removeprefix("tenant:") if scope != "*" else None
+    others = sum(
+        asset.cost_usd_per_hour or 0.0
+        for asset in world.assets.values()
+        if asset.id != s.asset_id and (tenant is None or asset.tenant == tenant)
+    )
+    return others + (s.cost or 0.0)
+
+
+def _known(s: Situation) -> RegisteredAsset | str:
+    return s.asset if s.asset is not None else s.asset_id
+
+
+def _toward(proposal: Proposal, s: Situation, world: World) -> Proposal:
+    destination = (
+        greener_destination(world, s) if proposal.destination_id else find_destination(world, s)
+    )  # fmt: skip
+    if destination is None:
+        return proposal.limited(s.units, "no healthy asset offers the same capabilities: one must be added")
+    return Proposal(
+        proposal.action, s.units, proposal.because, proposal.why, proposal.urgent, proposal.notes, destination.id
+    )
+
+
+def _stepped(proposal: Proposal, s: Situation, row: AssetRow, settings: OptimisationSettings) -> Proposal | Held:
+    """At most 10 % a minute, and at least one unit; a right-sizing is one change, but not sooner either."""
+    recent = row.stepped_down_at and s.at - row.stepped_down_at < settings.step_down_every_s * 1000
+    if recent and row.published is None:
+        why = f"the last step down was less than {settings.step_down_every_s} s ago"
+        return Held(proposal, "step", why, quiet=True)
+    if proposal.action is RecommendedAction.RIGHT_SIZE:
+        return proposal
+    least = s.units - max(1.0, math.floor(s.units * settings.step_down_share))
+    if proposal.to_units < least:
+        return proposal.limited(least, f"this step is held to {least:g}, {proposal.to_units:g} would do")
+    return proposal
+
+
+def _worth_it(proposal: Proposal | Held, s: Situation, world: World, settings: OptimisationSettings) -> Proposal | Held:
+    """(saving / cost) / (work that is disturbed / all work) [Karpenter]; a re-sizing restarts every unit."""
+    if isinstance(proposal, Held):
+        return proposal
+    saving_share = (s.units - proposal.to_units) / s.units
+    moved_share = 1.0 if proposal.action is RecommendedAction.RIGHT_SIZE else saving_share
+    disruption = moved_share * min(1.0, s.high or 1.0) + _FIXED_DISRUPTION
+    ratio = saving_share / disruption
+    if ratio < settings.accept_ratio and not over_budget(world, s):
+        return Held(proposal, "worth", f"saving / disruption is {ratio:.2f}, below {settings.accept_ratio:.2f}")
+    return proposal
+
+
+def _evident(proposal: Proposal, s: Situation, settings: OptimisationSettings) -> Proposal | Held:
+    confidence = confidence_of(s, proposal.because)
+    least = settings.min_confidence
+    if proposal.action is RecommendedAction.SCALE_OUT:
+        least = settings.min_confidence_out
+    elif proposal.action in DOWN:
+        samples = max((s.figures[m].total for m in proposal.because if m in s.figures), default=0)
+        if samples < settings.min_samples:
+            return Held(proposal, "evidence", f"{samples} samples, fewer than {settings.min_samples}", quiet=True)
+    if confidence < least:
+        return Held(proposal, "evidence", f"confidence {confidence:.2f} is below {least:.2f}", quiet=True)
+    return proposal

@@ -1,0 +1,160 @@
+"""What an asset's figures mean: load against target, promises broken, costs. Missing stays missing (None)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.records import RegisteredAsset
+from streams.optimisation.figures import Figure
+from streams.optimisation.forecast import Forecast
+from streams.optimisation.metrics import Metric
+from streams.optimisation.settings import OptimisationSettings
+
+_STUCK_LOAD = 2.0
+"""A backlog with no throughput at all: the load cannot be told, only that it is too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Use of one resource over its target: 1 = at target. `high` is at the window's p95."""
+
+    metric: Metric
+    now: float
+    high: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One asset at one time. `units` > 0; costs in USD per hour, `unit_cost` with energy, None = not known."""
+
+    asset_id: str
+    asset: RegisteredAsset | None
+    at: int
+    figures: dict[int, Figure]
+    units: float
+    loads: tuple[Load, ...]
+    latency_slo_ms: float
+    latency_ratio: float | None
+    burn_rate: float | None
+    burn_rate_act: float
+    cost: float | None
+    energy_cost: float
+    forecast: Forecast | None
+
+    @property
+    def load(self) -> Load | None:
+        """The resource that binds now."""
+        return max(self.loads, key=lambda load: load.now, default=None)
+
+    @property
+    def high(self) -> float | None:
+        return max((load.high for load in self.loads), default=None)
+
+    @property
+    def has_usage(self) -> bool:
+        """Saturation or utilisation is known: without either nothing may be taken away (O3)."""
+        return Metric.SATURATION in self.figures or Metric.UTILIZATION in self.figures
+
+    @property
+    def unit_cost(self) -> float | None:
+        return None if self.cost is None else (self.cost + self.energy_cost) / self.units
+
+    def risk_with(self, units: float) -> float:
+        """0-1: the share of the window in which the promises would have been broken with so many units instead.
+
+        Usage, slow answers and errors are taken to scale with load per unit; errors that call for action count as 1.
+        """
+        share = self.units / units
+        parts = [
+            self.figures[m].share_above(1 / share) for m in (Metric.SATURATION, Metric.UTILIZATION) if m in self.figures
+        ]
+        if Metric.LATENCY_MS in self.figures:
+            parts.append(min(1.0, self.figures[Metric.LATENCY_MS].share_above(self.latency_slo_ms) * share))
+        if self.burn_rate is not None:
+            parts.append(min(1.0, self.burn_rate / self.burn_rate_act * share))
+        return min(1.0, max(parts, default=0.5))
+
+
+def situation(
+    asset_id: str,
+    asset: RegisteredAsset | None,
+    at: int,
+    figures: dict[int, Figure],
+    expected: Forecast | None,
+    settings: OptimisationSettings,
+) -> Situation:
+    slo_ms = latency_slo_ms(asset, settings)
+    latency, errors, cost = (figures.get(m) for m in (Metric.LATENCY_MS, Metric.ERROR_RATE, Metric.COST_USD_PER_HOUR))
+    energy = figures.get(Metric.ENERGY_W)
+    return Situation(
+        asset_id=asset_id,
+        asset=asset,
+        at=at,
+        figures=figures,
+        units=(asset.capacity_units if asset is not None else None) or 1.0,
+        loads=tuple(loads(asset, figures, settings)),
+        latency_slo_ms=slo_ms,
+        latency_ratio=latency.percentile(0.95) / slo_ms if latency is not None else None,
+        burn_rate=errors.recent / settings.error_slo_share if errors is not None else None,
+        burn_rate_act=settings.burn_rate_act,
+        cost=cost.recent if cost is not None else asset.cost_usd_per_hour if asset is not None else None,
+        energy_cost=energy.recent / 1000 * settings.energy_usd_per_kwh if energy is not None else 0.0,
+        forecast=expected,
+    )
+
+
+def loads(asset: RegisteredAsset | None, figures: dict[int, Figure], settings: OptimisationSettings) -> list[Load]:
+    targets = (
+        (Metric.SATURATION, settings.target_saturation),
+        (Metric.UTILIZATION, settings.target_utilization),
+    )
+    found = [_usage(metric, figures[metric], target) for metric, target in targets if metric in figures]
+    return found + _throughput(asset, figures, settings) + _backlog(figures, settings)
+
+
+def latency_slo_ms(asset: RegisteredAsset | None, settings: OptimisationSettings) -> float:
+    try:
+        own = float(asset.labels.get("slo.latency_ms", "")) if asset is not None else 0.0
+    except ValueError:
+        own = 0.0
+    return own if 0 < own < float("inf") else settings.latency_slo_ms
+
+
+def _usage(metric: Metric, figure: Figure, target: float) -> Load:
+    name = metric.name.lower()
+    return Load(
+        metric,
+        figure.recent / target,
+        figure.percentile(0.95) / target,
+        f"{name} {figure.recent:.2f} against a target of {target:.2f}",
+    )
+
+
+def _throughput(
+    asset: RegisteredAsset | None, figures: dict[int, Figure], settings: OptimisationSettings
+) -> list[Load]:
+    """Against what the asset's capabilities declare, if they do."""
+    declared = max((c.throughput_per_s or 0.0 for c in asset.capabilities), default=0.0) if asset is not None else 0.0
+    figure = figures.get(Metric.THROUGHPUT_PER_S)
+    if figure is None or declared <= 0:
+        return []
+    target = declared * settings.target_saturation
+    said = f"throughput {figure.recent:.1f}/s of {declared:.1f}/s declared"
+    return [Load(Metric.THROUGHPUT_PER_S, figure.recent / target, figure.percentile(0.95) / target, said)]
+
+
+def _backlog(figures: dict[int, Figure], settings: OptimisationSettings) -> list[Load]:
+    """Little's law: a queue of L at a throughput of X is L / X seconds of work, to be done within queue_drain_s.
+
+    It adds to the load that the throughput stands for; without throughput a queue cannot be read.
+    """
+    queue, through = figures.get(Metric.QUEUE_DEPTH), figures.get(Metric.THROUGHPUT_PER_S)
+    if queue is None or through is None or queue.recent < 1:
+        return []
+    if through.recent <= 0:
+        return [Load(Metric.QUEUE_DEPTH, _STUCK_LOAD, _STUCK_LOAD, f"{queue.recent:.0f} queued and nothing done")]
+    wait_s = queue.recent / through.recent
+    load = 1 + wait_s / settings.queue_drain_s
+    said = f"{queue.recent:.0f} queued at {through.recent:.1f}/s is {wait_s:.0f} s of work"
+    return [Load(Metric.QUEUE_DEPTH, load, load, said)] if wait_s >= 1 else []

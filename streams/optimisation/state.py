@@ -1,0 +1,109 @@
+"""What the table keeps of an asset: a window, two generations and a decaying histogram per metric, and what was said.
+
+                     previous generation   current generation
+    long histogram  |---------------------|--------------|        event time ->
+    (decayed)              in the window        in the window
+
+A row is copied before it is changed. All sums and counts are whole numbers, so that the order and the grouping in
+which samples arrive do not show. `packing` holds its bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from schemas.records import RecommendedAction
+
+
+@dataclass(slots=True)
+class Series:
+    """One metric of one asset. `ring[epoch]` = (count, sum in 1/scale, greatest), epoch = at // bucket."""
+
+    first_at: int
+    newest_at: int
+    last_at: int
+    last_value: float
+    count: int = 0
+    generation: int = 0
+    ring: dict[int, tuple[int, int, float]] = field(default_factory=dict)
+    current: dict[int, int] = field(default_factory=dict)
+    previous: dict[int, int] = field(default_factory=dict)
+    long: dict[int, float] = field(default_factory=dict)
+
+    def copy(self) -> Series:
+        return replace(
+            self, ring=dict(self.ring), current=dict(self.current), previous=dict(self.previous), long=dict(self.long)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The recommendation that stands for an asset."""
+
+    id: str
+    action: RecommendedAction
+    from_units: float
+    to_units: float
+    confidence: float
+    saving_usd_per_hour: float
+    slo_risk: float
+    valid_until: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A proposal that waits for its second look."""
+
+    action: RecommendedAction
+    since_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A proposal that was held back, so that it is told once and not at each look."""
+
+    what: str
+    until_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Holt's level and trend of the load (1 = at target) per look, and the mean squared error of one step."""
+
+    level: float = 0.0
+    slope: float = 0.0
+    squared_error: float = 0.0
+    looks: int = 0
+
+
+@dataclass(slots=True)
+class AssetRow:
+    """`series` by Metric. Times in ms, event time; 0 = never. `wishes` = (at, units) of the looks that still count."""
+
+    series: dict[int, Series] = field(default_factory=dict)
+    samples: int = 0
+    newest_at: int = 0
+    looked_at: int = 0
+    next_look_at: int | None = None
+    cause_id: str = ""
+    wishes: tuple[tuple[int, float], ...] = ()
+    pending: Pending | None = None
+    published: Published | None = None
+    withdrawn: Refused | None = None
+    refused: Refused | None = None
+    stepped_down_at: int = 0
+    sized_at: int = 0
+    trend: Trend = Trend()
+    snapshot_at: int = 0
+    snapshot: tuple[float | None, ...] = ()
+
+    def copy(self) -> AssetRow:
+        """Shallow: a series is copied by whoever changes it."""
+        return replace(self, series=dict(self.series))
+
+
+def due_at(row: AssetRow) -> int | None:
+    """When the row wants its timer (ms): its next look, or the expiry of what stands; None = never."""
+    expiry = row.published.valid_until if row.published is not None else None
+    return min((t for t in (row.next_look_at, expiry) if t is not None), default=None)
