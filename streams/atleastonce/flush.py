@@ -82,6 +82,8 @@ class PartitionFlusher:
         self._may_flush = asyncio.Event()
         self._may_flush.set()
         self._idle.set()
+        self.closing: Callable[[int], Sequence[Output]] = _nothing_more
+        """Asked when a flush begins: outputs that belong to it but are no reason for one."""
 
     def stage(self, rows: Mapping[bytes, bytes | None], outputs: Sequence[Output], applied: Mapping[str, int]) -> None:
         """Merges into the next flush. Raises `TooLarge` before anything has an effect."""
@@ -133,6 +135,7 @@ class PartitionFlusher:
             await _within(self._idle.wait(), 0.05)
 
     async def flush(self) -> None:
+        self._staged.outputs.extend(self.closing(self.partition))
         staged, self._staged = self._staged, Staged()
         self._work.clear()
         self._hurry.clear()
@@ -201,3 +204,7 @@ async def _within(waiter: asyncio.Future[bool] | object, seconds: float) -> None
         await asyncio.wait_for(waiter, seconds)  # type: ignore[arg-type]
     except TimeoutError:
         return
+
+
+def _nothing_more(_partition: int) -> Sequence[Output]:
+    return ()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from streams.atleastonce.batch import Output
 from streams.atleastonce.changelog import Applied
 from streams.atleastonce.flush import PartitionFlusher, Tenure
 from streams.atleastonce.metrics import Metrics
@@ -54,6 +55,7 @@ class Ownership:
         self._standby: StandbyReader | None = None
         self.topic_ids: dict[str, str] = {}
         self.held: dict[int, Held] = {}
+        self.closing: Callable[[int], Sequence[Output]] = lambda _: ()
 
     def flusher(self, partition: int) -> PartitionFlusher | None:
         held = self.held.get(partition)
@@ -140,6 +142,7 @@ class Ownership:
             partition, self.topic, tenure, store, producer, self._executor, self._settings, self.topic_ids, self._metrics,
             self._on_flushed,
         )  # fmt: skip
+        flusher.closing = lambda p: self.closing(p)
         task = asyncio.create_task(flusher.run(), name=f"{self.topic}[{partition}] flusher")
         task.add_done_callback(self._flusher_ended)
         self.held[partition] = Held(flusher, task)
