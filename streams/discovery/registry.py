@@ -30,27 +30,32 @@ class Registry:
         self._settings = settings
         self._policy = policy
 
-    def report(self, draft: Draft, source: str, scope: str, asset: Asset) -> None:
-        """The source says that the asset is there, and so. Its sighting is already in the draft."""
+    def report(self, draft: Draft, source: str, scope: str, asset: Asset, in_doubt: bool) -> None:
+        """The source says that the asset is there, and so. Its sighting is already in the draft.
+
+        `in_doubt`: the scope is lost and not yet regained, so what is stale stays stale.
+        """
         row = draft.asset(asset.id)
         said = canonical(asset)
         old = claim_of(row, source, scope)
         at = draft.cause.at
         if old is None:
             new = Claim(source=source, scope=scope, asset=said, since=at)
-        elif old.asset == said and not old.stale:
+        else:
+            changed = _since(old, said, at)
+            stale = old.stale if in_doubt else ""
+            said_now = {"asset": said, "changed": changed, "stale": stale, "absences": 0, "leaves_at": None}
+            new = old.model_copy(update=said_now)
+        if new == old:
             self._refresh(draft, row)
             return
-        else:
-            moved = dict.fromkeys(changed_fields(old.asset, said), at)
-            new = Claim(source=source, scope=scope, asset=said, since=old.since, changed={**old.changed, **moved})
         self.settle(draft, _with_claim(row, new), f"{source} reports it in {scope}")
 
-    def confirm(self, draft: Draft, source: str, scope: str, asset_id: str) -> None:
+    def confirm(self, draft: Draft, source: str, scope: str, asset_id: str, in_doubt: bool) -> None:
         """The source says that the asset is there, and nothing newer of it than it said before."""
         claim = claim_of(draft.asset(asset_id), source, scope)
         if claim is not None:
-            self.report(draft, source, scope, claim.asset)
+            self.report(draft, source, scope, claim.asset, in_doubt)
 
     def withdraw(self, draft: Draft, asset_id: str, source: str, scope: str, why: str) -> None:
         """The source's claim in this scope ends."""
@@ -138,6 +143,13 @@ class Registry:
 
 def claim_of(row: AssetRow, source: str, scope: str) -> Claim | None:
     return next((c for c in row.claims if (c.source, c.scope) == (source, scope)), None)
+
+
+def _since(old: Claim, said: Asset, at: int) -> dict[str, int]:
+    """When each field was last changed, now that the source says this; labels that are gone are forgotten."""
+    moments = {**old.changed, **dict.fromkeys(changed_fields(old.asset, said), at)}
+    gone = {f"labels.{key}" for key in old.asset.labels.keys() - said.labels.keys()}
+    return {field: moment for field, moment in moments.items() if field not in gone}
 
 
 def _with_claim(row: AssetRow, claim: Claim) -> AssetRow:

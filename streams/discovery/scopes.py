@@ -2,12 +2,14 @@
 
                        begin(s)                complete(s): what s lacks may go (`guard`)
     NEVER LISTED ---------------> LISTING s ---------------------------------------------> LISTED
-         ^                        |  ^   | begin(t): s is forgotten                          |
+         |                        |  ^   | begin(t): s is forgotten                          |
          |                        |  +---+                                                   |
-         |   failed, silent       v                         failed, silent                   |
-         +---- (first) -------- LOST <-------------------------------------------------------+
-                                  | anything is heard: back to where it was; its assets are fresh again one by one,
-                                  v as they are reported
+         | failed                 | failed, silent                            failed, silent |
+         +---------------------> LOST <------------------------------------------------------+
+                                  | complete(t), or a word outside a listing (a watch): within reach again
+
+A listing that is under way does not end LOST: a source that always fails half-way would otherwise make its assets
+fresh and stale in turn. Its complete makes fresh what it listed; a watch, what it speaks of.
 
 Only `complete` of the snapshot that is open is evidence of absence (D5). A claim outside any snapshot (a watch) counts
 as seen by the snapshot that is open at the time.
@@ -31,16 +33,16 @@ class Scopes:
 
     def begin(self, draft: Draft, event: DiscoveryEvent) -> None:
         """Opens a snapshot. The id that is open already goes on: a repeat must not make what was listed look absent."""
-        row = _heard(draft, event)
+        row = _heard(draft, event, recovered=False)
         if row.open_id != event.snapshot_id:
             opened = {"open_id": event.snapshot_id, "snapshots": row.snapshots + 1, "size_at_begin": row.size}
             draft.put_scope(row.model_copy(update=opened))
 
     def upsert(self, draft: Draft, event: DiscoveryEvent, asset: Asset) -> None:
         """A report. One older than the last tells nothing new of the asset, but a listing shows that it is there."""
-        row = _heard(draft, event)
+        listing = _is_listing(draft.scope(event.source, event.scope), event)
+        row = _heard(draft, event, recovered=not listing)
         before = draft.sighting(event.source, event.scope, asset.id)
-        listing = _is_listing(row, event)
         if listing and before is not None and before.entries and before.snapshot == row.snapshots:
             draft.put_sighting(event.source, event.scope, asset.id, before._replace(entries=before.entries + 1))
             if before.entries == 1:
@@ -50,13 +52,13 @@ class Scopes:
         if before is None:
             draft.put_scope(row.model_copy(update={"size": row.size + 1}))
         if before is None or event.at >= before.at:
-            self._registry.report(draft, event.source, event.scope, asset)
+            self._registry.report(draft, event.source, event.scope, asset, in_doubt=bool(row.lost))
         elif listing:
-            self._registry.confirm(draft, event.source, event.scope, asset.id)
+            self._registry.confirm(draft, event.source, event.scope, asset.id, in_doubt=bool(row.lost))
 
     def delete(self, draft: Draft, event: DiscoveryEvent, asset_id: str) -> None:
         """The source itself says that the asset is gone: no guard, no grace. One older than the last report is void."""
-        _heard(draft, event)
+        _heard(draft, event, recovered=True)
         before = draft.sighting(event.source, event.scope, asset_id)
         if before is not None and event.at >= before.at:
             why = f"{event.source} deleted it in {event.scope}" + (f" ({event.reason})" if event.reason else "")
@@ -70,12 +72,15 @@ class Scopes:
         draft.put_sighting(source, scope, asset_id, None)
 
     def complete(self, draft: Draft, event: DiscoveryEvent) -> None:
-        row = _heard(draft, event)
+        was_lost = draft.scope(event.source, event.scope).lost
+        row = _heard(draft, event, recovered=draft.scope(event.source, event.scope).open_id == event.snapshot_id)
         if row.open_id != event.snapshot_id:
             if row.completed_id != event.snapshot_id:
                 self._warn_of_stray_end(draft, event, row)
             return
         draft.put_scope(row.model_copy(update=_listed(row, event.at)))
+        if was_lost:
+            self._regain(draft, event, row)
         absent = {
             asset_id: claim.absences
             for asset_id, seen in draft.members(event.source, event.scope)
@@ -89,14 +94,19 @@ class Scopes:
         if verdict.hold:
             self._hold(draft, event, verdict.hold, row.size_at_begin)
 
+    def _regain(self, draft: Draft, event: DiscoveryEvent, row: ScopeRow) -> None:
+        """A lost scope is whole again: what this snapshot listed is no longer in doubt."""
+        for asset_id, seen in tuple(draft.members(event.source, event.scope)):
+            if seen.snapshot == row.snapshots:
+                self._registry.confirm(draft, event.source, event.scope, asset_id, in_doubt=False)
+
     def lose(self, draft: Draft, source: str, scope: str, why: str) -> None:
         """The scope is out of reach: nothing of it is removed, all of it is stale; an open snapshot is void."""
         row = draft.scope(source, scope)
         draft.put_scope(row.model_copy(update={"lost": why, "open_id": None}))
-        if row.lost:
-            return
-        told = f"{why}; its {row.size} assets in {scope} stay, marked stale"
-        draft.tell(scope, LifecycleChange.WARNED, told, (source, str(row.completed_id)))
+        if not row.lost:
+            told = f"{why}; its {row.size} assets in {scope} stay, marked stale"
+            draft.tell(scope, LifecycleChange.WARNED, told, (source, str(row.completed_id)))
         for asset_id, _ in tuple(draft.members(source, scope)):
             asset = draft.asset(asset_id)
             claim = claim_of(asset, source, scope)
@@ -146,9 +156,11 @@ class Scopes:
         draft.tell(event.scope, LifecycleChange.WARNED, why, (str(event.snapshot_id),))
 
 
-def _heard(draft: Draft, event: DiscoveryEvent) -> ScopeRow:
+def _heard(draft: Draft, event: DiscoveryEvent, recovered: bool) -> ScopeRow:
+    """`recovered`: the event shows that a lost scope is within reach again."""
     row = draft.scope(event.source, event.scope)
-    heard = row.model_copy(update={"heard_at": max(row.heard_at, event.at), "lost": ""})
+    lost = "" if recovered else row.lost
+    heard = row.model_copy(update={"heard_at": max(row.heard_at, event.at), "lost": lost})
     draft.put_scope(heard)
     return heard
 

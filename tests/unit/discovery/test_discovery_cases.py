@@ -102,6 +102,25 @@ def test_d4_repeated_failures_are_told_once_and_recovery_updates(story):
     assert s.registry["one"].state is AssetState.UPDATED
 
 
+def test_d4_a_source_that_always_fails_half_way_does_not_flap(story):
+    """As `providers.poll` sends it: begin, what came, source_failed; then it is whole again."""
+    s = story()
+    s.scan("p1", "s0", [Asset(id="one"), Asset(id="two")], at=0)
+    for scan in range(1, 6):
+        s.begin("p1", f"s{scan}", at=60 * scan)
+        s.upsert("p1", Asset(id="one", version="2" if scan > 2 else None), 60 * scan, f"s{scan}")
+        if scan == 3:
+            s.upsert("p1", Asset(id="new"), 60 * scan, f"s{scan}")
+        s.fail("p1", at=60 * scan + 1)
+    assert s.changes("one") == ["registered", "stale", "updated"]  # the update is the version, in doubt as it is
+    assert s.registry["one"].state is AssetState.STALE
+    assert s.changes("new") == ["registered", "stale"]
+    assert len(s.told("warned")) == 1
+    s.scan("p1", "s9", [Asset(id="one", version="2"), Asset(id="two"), Asset(id="new")], at=600)
+    assert {a.state for a in s.registry.values()} == {AssetState.UPDATED}
+    assert s.changes("two") == ["registered", "stale", "updated"]
+
+
 def test_d5_half_a_snapshot_then_failure_deletes_nothing(story):
     assets = [Asset(id=f"svc-{i}") for i in range(10)]
     s = story()

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from schemas.records import Asset, DiscoveryEvent, JobOutcome, JobResult, Op
 from streams.discovery.state import ScopeRow, asset_key, member_key, scope_key
+from streams.kit.layer import Event
 
 
 def test_a_tombstone_and_a_foreign_record_do_nothing(story):
@@ -93,9 +94,16 @@ def test_a_step_leaves_its_rows_alone_and_repeats_itself(story):
     s.scan("k8s:p", "s1", [Asset(id="a"), Asset(id="b")], at=0)
     before = {key: s.layer.encode_row(row) for key, row in s.partition.rows.items()}
     event = DiscoveryEvent(source="k8s:p", scope="all", op=Op.SOURCE_FAILED, at=1_700_000_009_000)
-    from streams.kit.layer import Event
-
     wrapped = Event("discovery-events", "k", event, event.at, "c")
     steps = [s.layer.step(s.partition.rows, s.partition.view, wrapped, event.at) for _ in range(2)]
     assert steps[0] == steps[1]
     assert {key: s.layer.encode_row(row) for key, row in s.partition.rows.items()} == before
+
+
+def test_labels_that_come_and_go_do_not_grow_the_row(story):
+    s = story()
+    sizes = []
+    for i in range(1_000, 1_200):
+        s.upsert("a", Asset(id="svc", labels={f"build-{i}": "x"}), at=i)
+        sizes.append(len(s.layer.encode_row(s.partition.rows[asset_key("svc")])))
+    assert sizes[-1] <= sizes[1] + 10
