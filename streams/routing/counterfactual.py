@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from streams.routing import wording
-from streams.routing.columns import Floats
 from streams.routing.figures import Figures
 from streams.routing.scoring import SCORE_DIGITS, Scores, Weights, floor_of
 from streams.routing.settings import TERMS, RoutingSettings
@@ -60,22 +59,24 @@ def _change(case: Rivalry, term: str) -> list[tuple[float, str]]:
 
 def _fixed(case: Rivalry, term: str) -> float:
     """The part of a loss that comes from moving the data: USD per hour, ms."""
-    index = case.scores.index[case.loser]
-    if term == "cost":
-        return float(case.now.extra_usd_per_hour[index])
-    return float(case.now.extra_ms[index]) if term == "latency" else 0.0
+    transfer = case.now.transfer
+    if not transfer.moves[case.scores.index[case.loser]]:
+        return 0.0
+    return {"cost": transfer.usd_per_hour, "latency": transfer.seconds * 1000}.get(term, 0.0)
 
 
 def _wins(case: Rivalry, term: str) -> Callable[[float], bool]:
     """Would the loser win if this loss were `x`? The other terms do not depend on it."""
     losses = case.scores.losses[term]
-    others = np.delete(losses, case.loser)
+    others = np.ones(len(losses), np.bool_)
+    others[case.loser] = False
     lead = float(case.scores.score[case.winner] - case.scores.score[case.loser])
     share = case.weights.shares[term]
     now_apart = float(case.scores.terms[term][case.winner] - case.scores.terms[term][case.loser])
     rest = lead - share * now_apart
-    lowest, highest = _range(others)
-    _, highest_own = _range(np.delete(case.scores.own[term], case.loser))
+    lowest = float(np.fmin.reduce(losses, where=others, initial=np.inf))
+    highest = float(np.fmax.reduce(losses, where=others, initial=-np.inf))
+    highest_own = float(np.fmax.reduce(case.scores.own[term], where=others, initial=-np.inf))
     fixed = _fixed(case, term)
     winner = float(losses[case.winner])
 
@@ -90,11 +91,6 @@ def _wins(case: Rivalry, term: str) -> Callable[[float], bool]:
         return rest + share * (of_winner - of_loser) < -_LEAST_LEAD
 
     return wins
-
-
-def _range(values: Floats) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    return (float(known.min()), float(known.max())) if len(known) else (math.inf, -math.inf)
 
 
 def _words(term: str, needed: float, now: float) -> str | None:

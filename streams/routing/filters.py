@@ -168,7 +168,7 @@ def _limit(noun: str, values: Floats, limit: float, say: Callable[[float], str],
 
 
 def _deadline(now: Figures, left_s: float) -> Check:
-    needed_s = (now.latency_ms + now.extra_ms) / 1000
+    needed_s = now.losses["latency"] / 1000
 
     def why(i: int) -> str:
         if left_s < 0:

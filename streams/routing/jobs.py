@@ -76,7 +76,8 @@ class Jobs:
         if plan.target_id is None:
             self.ledger.put(row.request.id, replace(row, tried_at=on.at, retry_at=self._retry_at(on.at)))
         else:
-            self._settle(row, plan, RoutingOutcome.PIVOTED if row.held else RoutingOutcome.ROUTED, on)
+            elsewhere = row.held and plan.target_id not in row.held
+            self._settle(row, plan, RoutingOutcome.PIVOTED if elsewhere else RoutingOutcome.ROUTED, on)
 
     def _failed(self, row: JobRow, result: JobOutcome, on: Occasion) -> None:
         failed = (*(f for f in row.failed if f[0] != result.target_id), (result.target_id, on.at))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from schemas.records import Candidate, PolicyVerdict
 from streams.routing import wording
 from streams.routing.case import Case
+from streams.routing.columns import Flags, Floats
 from streams.routing.fleet import rank
 from streams.routing.scoring import ranked
+from streams.routing.settings import TERMS
 
 _DIGITS = 6
 
@@ -20,11 +24,10 @@ def candidates(case: Case) -> tuple[Candidate, ...]:
     spare = [row for row in listed if row not in chosen]
     drop = set(spare[max(0, most - len(chosen)) :])
     rows = [row for row in listed if row not in drop]
-    allowed = [_eligible(case, row) for row in rows if row not in denied]
-    refused = [_denied(case, row) for row in rows if row in denied]
+    scored = _scored(case, rows, denied)
     rest = most - len(rows)
     by_filter = [_refused(case, index) for index in case.refused(rest)] if rest > 0 else []
-    return (*allowed, *refused, *by_filter)
+    return (*sorted(scored, key=lambda c: not c.eligible), *by_filter)
 
 
 def verdicts(case: Case) -> tuple[PolicyVerdict, ...]:
@@ -39,22 +42,29 @@ def verdicts(case: Case) -> tuple[PolicyVerdict, ...]:
 
 def figures_of(case: Case, index: int) -> list[str]:
     """What is known of one candidate, in words with units; what is not known is said too."""
-    now, losses = case.now, case.now.losses
-    said = [
-        _figure(case, "cost", index, now.cost_usd_per_hour.item(index), wording.usd_per_hour),
-        _figure(case, "latency", index, now.latency_ms.item(index), wording.milliseconds),
-        _figure(case, "reliability", index, now.failure_share.item(index), wording.reliability),
+    return list(_said(case, [index])[0])
+
+
+def _said(case: Case, indexes: list[int]) -> list[tuple[str, ...]]:
+    """The figures of several candidates: read column by column, which is what makes a long list cheap."""
+    now = case.now
+    columns = [
+        _column("cost", now.cost_usd_per_hour[indexes], wording.usd_per_hour, now.measured["cost"][indexes]),
+        _column("latency", now.latency_ms[indexes], wording.milliseconds, now.measured["latency"][indexes]),
+        _column("reliability", now.failure_share[indexes], wording.reliability, now.measured["reliability"][indexes]),
+        _column("saturation", now.saturation[indexes], wording.saturation, None),
+        _column("carbon", now.carbon_g_per_kwh[indexes], wording.carbon, None),
     ]
-    for term, say in (("saturation", wording.saturation), ("carbon", wording.carbon)):
-        value = losses[term].item(index)
-        said.append(say(value) if wording.is_known(value) else f"{term} not known")
-    return said
+    return list(zip(*columns, strict=True))
 
 
-def _figure(case: Case, term: str, index: int, value: float, say: wording.Say) -> str:
-    if not wording.is_known(value):
-        return f"{term} not known"
-    return f"{say(value)} {'measured' if case.now.measured[term][index] else 'declared'}"
+def _column(term: str, values: Floats, say: wording.Say, measured: Flags | None) -> list[str]:
+    """`measured` None = the source goes without saying."""
+    known = [""] * len(values) if measured is None else [" measured" if m else " declared" for m in measured.tolist()]
+    return [
+        f"{say(value)}{source}" if wording.is_known(value) else f"{term} not known"
+        for value, source in zip(values.tolist(), known, strict=True)
+    ]
 
 
 def notes_of(case: Case, index: int) -> list[str]:
@@ -66,7 +76,7 @@ def notes_of(case: Case, index: int) -> list[str]:
             f"{transfer.data_gb:g} GB move from {transfer.source} for {transfer.usd:,.2f} USD "
             f"in {wording.seconds(transfer.seconds)}"
         )
-    severity = int(case.frame.codes("severity")[index])
+    severity = case.frame.codes("severity").item(index)
     if 0 < severity < rank(case.settings.incident_severity):
         notes.append(f"an open lesser incident takes {case.settings.incident_penalty:g} from its score")
     if case.frame.id_of(index) == case.ask.incumbent and case.settings.incumbent_bonus:
@@ -76,24 +86,23 @@ def notes_of(case: Case, index: int) -> list[str]:
     return notes
 
 
-def _eligible(case: Case, row: int) -> Candidate:
-    index = int(case.scores.index[row])
-    return _candidate(case, row, True, [*figures_of(case, index), *notes_of(case, index)])
-
-
-def _denied(case: Case, row: int) -> Candidate:
-    index = int(case.scores.index[row])
-    return _candidate(case, row, False, [*case.permissions.of(index).reasons, *figures_of(case, index)])
-
-
-def _candidate(case: Case, row: int, eligible: bool, reasons: list[str]) -> Candidate:
-    return Candidate(
-        asset_id=case.id_of(row),
-        eligible=eligible,
-        terms={term: round(column.item(row), _DIGITS) for term, column in case.scores.terms.items()},
-        score=float(case.scores.score[row]),
-        reasons=tuple(reasons),
-    )
+def _scored(case: Case, rows: list[int], denied: set[int]) -> list[Candidate]:
+    """Candidates that were scored, in order: those that the policy refused with its reasons first."""
+    scores = case.scores
+    indexes = scores.index[rows].tolist()
+    columns = [np.round(scores.terms[term][rows], _DIGITS).tolist() for term in TERMS]
+    return [
+        Candidate(
+            asset_id=case.frame.id_of(index),
+            eligible=row not in denied,
+            terms=dict(zip(TERMS, terms, strict=True)),
+            score=score,
+            reasons=(*(case.permissions.of(index).reasons if row in denied else ()), *said, *notes_of(case, index)),
+        )
+        for row, index, score, terms, said in zip(
+            rows, indexes, scores.score[rows].tolist(), zip(*columns, strict=True), _said(case, indexes), strict=True
+        )
+    ]
 
 
 def _refused(case: Case, index: int) -> Candidate:

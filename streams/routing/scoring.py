@@ -45,7 +45,6 @@ class Scores:
     losses: dict[str, Floats]
     own: dict[str, Floats]
     terms: dict[str, Floats]
-    adjustment: Floats
     score: Floats
     ties: Hashes
 
@@ -102,14 +101,18 @@ def score(
     settings: RoutingSettings,
 ) -> Scores:  # fmt: skip
     losses = {term: values[feasible] for term, values in now.losses.items()}
-    own = {**losses, "cost": now.cost_usd_per_hour[feasible], "latency": now.latency_ms[feasible]}
+    own = (
+        losses
+        if not now.transfer.moves.any()
+        else {**losses, "cost": now.cost_usd_per_hour[feasible], "latency": now.latency_ms[feasible]}
+    )
     terms = {term: _term(term, losses[term], own[term], settings) for term in TERMS}
     total = np.zeros(len(feasible))
     for term in TERMS:
-        total = total + weights.shares[term] * terms[term]
-    adjustment = _adjustment(frame, feasible, incumbent, settings)
+        total += weights.shares[term] * terms[term]
+    total += _adjustment(frame, feasible, incumbent, settings)
     ties = mixed(frame.hashes()[feasible], ids.tie_break(job.id))
-    return Scores(feasible, losses, own, terms, adjustment, np.round(total + adjustment, SCORE_DIGITS), ties)
+    return Scores(feasible, losses, own, terms, np.round(total, SCORE_DIGITS, out=total), ties)
 
 
 def _term(term: str, losses: Floats, own: Floats, settings: RoutingSettings) -> Floats:
@@ -118,13 +121,14 @@ def _term(term: str, losses: Floats, own: Floats, settings: RoutingSettings) -> 
         return np.full(len(losses), _NEUTRAL)
     lowest, highest = float(np.fmin.reduce(losses)), float(np.fmax.reduce(losses))
     spread = max(highest - lowest, floor_of(term, float(np.fmax.reduce(own)), settings))
-    if spread <= 0:
-        values = np.ones(len(losses))
-        worst = 1.0
-    else:
-        values = 1.0 - (losses - lowest) / spread
-        worst = 1.0 - (highest - lowest) / spread
-    return np.where(unknown, worst if settings.unknown_term == "worst" else _NEUTRAL, values)
+    values = losses - lowest
+    if spread > 0:
+        values /= spread
+    np.subtract(1.0, values, out=values)
+    if unknown.any():
+        worst = 1.0 - (highest - lowest) / spread if spread > 0 else 1.0
+        values[unknown] = worst if settings.unknown_term == "worst" else _NEUTRAL
+    return values
 
 
 def _adjustment(frame: Frame, feasible: Indexes, incumbent: str | None, settings: RoutingSettings) -> Floats:
@@ -138,9 +142,12 @@ def _adjustment(frame: Frame, feasible: Indexes, incumbent: str | None, settings
 def mixed(hashes: Hashes, with_hash: int) -> Hashes:
     """Mixes each asset's hash with the job's: the finaliser of splitmix64 (Steele, Lea, Flood 2014), wrapping."""
     z = hashes ^ np.uint64(with_hash)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def best(scores: Scores, among: npt.NDArray[np.bool_]) -> int | None:

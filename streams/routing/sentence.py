@@ -115,7 +115,7 @@ def _job_notes(case: Case) -> list[str]:
     if deadline_at is not None and target is not None:
         index = int(case.scores.index[target])
         left_s = (deadline_at - case.ask.at) / 1000
-        needed_s = float(case.now.latency_ms[index] + case.now.extra_ms[index]) / 1000
+        needed_s = case.now.losses["latency"].item(index) / 1000
         notes.append(f"needs {wording.seconds(needed_s)} of the {wording.seconds(left_s)} to its deadline")
     if case.selection.inside_domain:
         notes.append(f"nothing known to be outside failure domain {case.ask.preference.leave_domain} is eligible")
