@@ -87,6 +87,8 @@ def tell(
 def with_plan(incident: IncidentRow, strategy: ResponseStrategy, plan: Plan) -> IncidentRow:
     """The row with this plan as its present one; the generation gives its action id."""
     target = target_of(plan.actions, incident.asset_id)
+    if strategy.id != incident.strategy:
+        incident = incident.model_copy(update={"attempts": 0, "strategy_started_at": None})
     return incident.model_copy(
         update={
             "strategy": strategy.id,
@@ -105,6 +107,13 @@ def target_of(actions: tuple[Action, ...], otherwise: str) -> str:
         return otherwise
     destination = actions[0].parameters.get("destination_id")
     return str(destination) if destination else actions[0].target_id
+
+
+def faded(desk: Desk, strategy_id: str) -> tuple[float, float]:
+    """A strategy's (successes, failures), each counting half after a half-life."""
+    row = desk.draft.history(strategy_id)
+    left = 0.5 ** (max(0, desk.now - row.at) / (1000.0 * desk.settings.history_half_life_s))
+    return row.successes * left, row.failures * left
 
 
 def seconds(milliseconds: int) -> str:

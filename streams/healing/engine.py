@@ -71,10 +71,13 @@ class SelfHealingOrchestrator:
         return _finish(desk)
 
     def on_policy(
-        self, rows: Mapping[str, HealingRow], world: World, record: PolicyRecord, now: int
+        self, rows: Mapping[str, HealingRow], world: World, record: PolicyRecord, now: int, cause_id: str
     ) -> Step[HealingRow]:
-        """Approvals and pauses let waiting incidents go on; other policy records count from the next decision on."""
-        desk = self._desk(rows, world, now, record.id)
+        """Approvals and pauses let waiting incidents go on; other policy records count from the next decision on.
+
+        `cause_id` names this version of the record; its own id names what it is about.
+        """
+        desk = self._desk(rows, world, now, cause_id)
         if record.approval is not None:
             expires = record.approval.expires_at
             if expires is None or expires > now:
@@ -209,7 +212,7 @@ class HealingLayer:
 
     def on_view(self, rows: Mapping[str, HealingRow], view: World, event: Event, now: int) -> Step[HealingRow]:
         if isinstance(event.value, PolicyRecord):
-            return self.orchestrator.on_policy(rows, view, event.value, now)
+            return self.orchestrator.on_policy(rows, view, event.value, now, event.cause_id)
         if event.topic == "assets" and event.value is None:
             return self.orchestrator.on_asset_removed(rows, view, event.key, now, event.cause_id)
         if event.topic == "policies":

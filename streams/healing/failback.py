@@ -15,6 +15,7 @@ from schemas.records import ActionOutcome, AutonomyMode, Remediation, Remediatio
 from streams.healing.desk import Desk, action_id, seconds
 from streams.healing.draft import action_key
 from streams.healing.guards import measure_storm
+from streams.healing.ordering import joined_ids
 from streams.healing.questions import Answer, Point, may, question, unmet
 from streams.healing.settings import milliseconds
 from streams.healing.state import ActionRow, AssetRow, Drain, Lease
@@ -126,7 +127,7 @@ def on_outcome(desk: Desk, row: AssetRow, outcome: ActionOutcome) -> None:
     reason = f"{row.asset_id} takes work again after {seconds(desk.now - drain.since_at)}: {outcome.detail}"
     _tell(desk, row, drain, RemediationStatus.ROLLED_BACK, reason)
     desk.draft.put_asset(row.model_copy(update={"drain": None, "failback_at": None, "lease": None}))
-    desk.draft.to_diagnose.extend(row.open_ids)
+    desk.draft.to_diagnose.extend(joined_ids(desk, row.asset_id))
 
 
 def _later(desk: Desk, row: AssetRow, drain: Drain, why: str, answer: Answer | None = None) -> None:
@@ -138,7 +139,7 @@ def _later(desk: Desk, row: AssetRow, drain: Drain, why: str, answer: Answer | N
     update = {"drain": idle, "failback_at": due, "lease": None if drain.executing else row.lease}
     desk.draft.put_asset(row.model_copy(update=update))
     if drain.executing:
-        desk.draft.to_diagnose.extend(row.open_ids)
+        desk.draft.to_diagnose.extend(joined_ids(desk, row.asset_id))
 
 
 def _postpone(desk: Desk, row: AssetRow, until: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from schemas.records import RemediationStatus, Scalar
-from streams.healing.desk import Desk, seconds, tell
+from streams.healing.desk import Desk, faded, seconds, tell
 from streams.healing.draft import PAUSED_KEY, action_key, cooldown_key, history_key
 from streams.healing.guards import HOUR_MS, Hold, backoff_ms
 from streams.healing.settings import PAGE, milliseconds
-from streams.healing.state import CooldownRow, IncidentRow, IncidentState, Lease
+from streams.healing.state import CooldownRow, HistoryRow, IncidentRow, IncidentState, Lease
 
 
 def lease_holder(desk: Desk, incident: IncidentRow) -> str | None:
@@ -54,9 +54,10 @@ def start_cooldown(desk: Desk, incident: IncidentRow) -> None:
 
 
 def remember(desk: Desk, strategy: str, *, worked: bool) -> None:
-    row = desk.draft.history(strategy)
-    field, count = ("successes", row.successes) if worked else ("failures", row.failures)
-    desk.draft.put(history_key(strategy), row.model_copy(update={field: count + 1}))
+    successes, failures = faded(desk, strategy)
+    won, lost = (1, 0) if worked else (0, 1)
+    row = HistoryRow(successes=successes + won, failures=failures + lost, at=desk.now)
+    desk.draft.put(history_key(strategy), row)
 
 
 def retention_at(desk: Desk) -> int:
@@ -75,8 +76,7 @@ def suppress(desk: Desk, incident: IncidentRow, hold: Hold, evidence: dict[str, 
     )
     if hold.guard == "pause":
         _wait_for_resume(desk, incident.id)
-    repeated = hold.guard == "pause" and incident.held_by == "pause" and incident.state is IncidentState.SUPPRESSED
-    if repeated:
+    if hold.guard == incident.held_by == "pause":
         desk.draft.put_incident(row)
     else:
         tell(desk, row, RemediationStatus.SUPPRESSED, f"held back by {hold.guard}: {hold.reason}; {told}", evidence)

@@ -6,6 +6,7 @@ from schemas.records import Anomaly, AnomalyState, RemediationStatus
 from streams.healing.desk import Desk, tell
 from streams.healing.draft import action_key, incident_key
 from streams.healing.holding import put_aside, release
+from streams.healing.ordering import joined_ids
 from streams.healing.planning import diagnose
 from streams.healing.pools import pool_of
 from streams.healing.ranking import SEVERITY_WEIGHT, at_least
@@ -72,13 +73,8 @@ def _look_at_lease_holder(desk: Desk, closed: IncidentRow) -> None:
 
 
 def _wake_joined(desk: Desk, ended: IncidentRow) -> None:
-    asset = desk.draft.asset(ended.asset_id)
-    if asset.lease is not None:
-        return
-    for other_id in asset.open_ids:
-        other = desk.draft.incident(other_id)
-        if other is not None and other.state is IncidentState.SUPPRESSED and other.held_by == "joined":
-            desk.draft.to_diagnose.append(other_id)
+    if desk.draft.asset(ended.asset_id).lease is None:
+        desk.draft.to_diagnose.extend(joined_ids(desk, ended.asset_id))
 
 
 def _mark_ill(desk: Desk, row: IncidentRow) -> None:

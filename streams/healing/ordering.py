@@ -43,6 +43,14 @@ def _drain_of(desk: Desk, row: IncidentRow) -> Drain | None:
 
 
 def end_escalated(desk: Desk, row: IncidentRow, reason: str, evidence: dict[str, Scalar] | None = None) -> None:
+    """Healing is at its end with this incident; those that had joined it get a look of their own."""
     release(desk, row)
+    desk.draft.to_diagnose.extend(joined_ids(desk, row.asset_id))
     update = {"state": IncidentState.ESCALATED, "due_at": retention_at(desk), "held_by": ""}
     tell(desk, row.model_copy(update=update), RemediationStatus.ESCALATED, reason, evidence)
+
+
+def joined_ids(desk: Desk, asset_id: str) -> list[str]:
+    """Open incidents of an asset that ride on the action of another."""
+    rows = (desk.draft.incident(i) for i in desk.draft.asset(asset_id).open_ids)
+    return [r.id for r in rows if r is not None and r.state is IncidentState.SUPPRESSED and r.held_by == "joined"]

@@ -1,7 +1,7 @@
 """Which strategies can act on an incident, in which order, and why not the others.
 
 utility = expected success x severity - cost - blast radius, with expected success the mean of a Beta posterior over the
-strategy's own outcomes: (prior successes + successes) / (prior + all).
+strategy's own outcomes: (prior successes + successes) / (prior + all), older outcomes counting less.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from schemas.records import Anomaly, Scalar, Severity
-from streams.healing.desk import Desk, seconds
+from streams.healing.desk import Desk, faded, seconds
 from streams.healing.ports import ResponseStrategy
 from streams.healing.settings import Fit, Traits
 from streams.healing.state import IncidentRow
@@ -57,7 +57,8 @@ def rank(desk: Desk, incident: IncidentRow) -> Ranking:
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; one strategy must not end the loop (H3)
             reason = f"its pre-check threw {type(error).__name__}: {error}"
             broken.append((strategy, reason))
-        until = desk.draft.cooldown_until(incident.asset_id, strategy.id)
+        retried = incident.attempts > 0 and incident.strategy == strategy.id
+        until = None if retried else desk.draft.cooldown_until(incident.asset_id, strategy.id)
         if reason is None and until is not None:
             cooling.append((strategy, until))
             reason = f"cooling down for another {seconds(until - desk.now)}"
@@ -92,9 +93,9 @@ def matches(fit: Fit, anomaly: Anomaly) -> bool:
 
 
 def _candidate(desk: Desk, anomaly: Anomaly, strategy: ResponseStrategy) -> Candidate:
-    s, history = desk.settings, desk.draft.history(strategy.id)
-    successes = s.prior_successes + history.successes
-    expected = successes / (successes + s.prior_failures + history.failures)
+    s = desk.settings
+    won, lost = faded(desk, strategy.id)
+    expected = (s.prior_successes + won) / (s.prior_successes + won + s.prior_failures + lost)
     traits = s.traits.get(strategy.id, Traits())
     utility = expected * SEVERITY_WEIGHT[anomaly.severity] - traits.cost - traits.blast_radius
     return Candidate(strategy, expected, utility)

@@ -62,6 +62,12 @@ class HealingSettings(BaseModel):
         1.0, gt=0, le=1000, description="Beta prior of a strategy: successes (1, 1 = uniform)"
     )
     prior_failures: float = Field(1.0, gt=0, le=1000, description="Beta prior of a strategy: failures")
+    history_half_life_s: float = Field(
+        86_400,
+        gt=0,
+        le=31_536_000,
+        description="s after which an outcome counts half: old failures bar nothing for ever",
+    )
     min_utility: float = Field(0.0, ge=-2, le=1, description="act only if utility exceeds it")
     cooldown_s: float = Field(300, ge=0, le=86_400, description="s per asset x strategy after an effect [NHC]")
     storm_share: float = Field(

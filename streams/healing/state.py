@@ -134,8 +134,10 @@ class CooldownRow(Record):
 
 class HistoryRow(Record):
     row: Literal["history"] = "history"
-    successes: int = 0
-    failures: int = 0
+    successes: float = 0.0
+    failures: float = 0.0
+    at: int = 0
+    """When the counts were last brought up to date; they fade from then on."""
 
 
 class ActionRow(Record):
