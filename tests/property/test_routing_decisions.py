@@ -169,9 +169,25 @@ def test_fallbacks_are_disjoint_as_long_as_there_are_fresh_domains(fleet, job):
 
 
 def incident(asset_id, n, state):
-    return Anomaly(id=f"{n}-{state}", incident_id=f"{asset_id}-{n}", state=AnomalyState(state), asset_id=asset_id,
-                   metric="m", kind=AnomalyKind.SPIKE, severity=Severity.CRITICAL, score=9, direction=Direction.UP,
-                   value=1, expected=0, slope_per_s=0, confidence=1, at=AT, started_at=AT, cause_id="c", reason="r")  # fmt: skip
+    return Anomaly(
+        id=f"{n}-{state}",
+        incident_id=f"{asset_id}-{n}",
+        state=AnomalyState(state),
+        asset_id=asset_id,
+        metric="m",
+        kind=AnomalyKind.SPIKE,
+        severity=Severity.CRITICAL,
+        score=9,
+        direction=Direction.UP,
+        value=1,
+        expected=0,
+        slope_per_s=0,
+        confidence=1,
+        at=AT,
+        started_at=AT,
+        cause_id="c",
+        reason="r",
+    )
 
 
 @settings(max_examples=80, deadline=None)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from schemas.records import PolicyVerdict, Priority
+from streams.policy.cedar import CedarPolicySet
+from streams.policy.gate import PolicyGate
 from streams.policy.port import Answer, Outcome, Question
 
 
@@ -324,12 +326,13 @@ def test_r12_the_failure_domain_is_the_declared_one_else_zone_region_cloud(rig):
     assert rig.route().fallback_ids == ("by-cloud", "by-region", "same-rack")
 
 
-def golden(make_rig):
-    rig = make_rig(policy=NeedsHipaa())
-    rig.asset("svc-alpha", cloud="aws", region="us-east-1", zone=None, compliance=("soc2", "hipaa"),
-              data_regions=("us",), capabilities=("maestro-routing",), latency_ms=120, reliability=0.999, cost_usd_per_hour=28.0)  # fmt: skip
-    rig.asset("svc-beta", cloud="gcp", region="us-central1", zone=None, compliance=("soc2",), data_regions=("us",),
-              capabilities=("maestro-routing",), latency_ms=160, reliability=0.992, cost_usd_per_hour=18.0)  # fmt: skip
+def golden(make_rig, policy=None):
+    rig = make_rig(policy=policy or NeedsHipaa())
+    both = {"zone": None, "data_regions": ("us",), "capabilities": ("maestro-routing",)}
+    alpha = {"latency_ms": 120, "reliability": 0.999, "cost_usd_per_hour": 28.0, "compliance": ("soc2", "hipaa")}
+    beta = {"latency_ms": 160, "reliability": 0.992, "cost_usd_per_hour": 18.0, "compliance": ("soc2",)}
+    rig.asset("svc-alpha", cloud="aws", region="us-east-1", **alpha, **both)
+    rig.asset("svc-beta", cloud="gcp", region="us-central1", **beta, **both)
     rig.performance("svc-alpha", latency_ms_p95=110, error_rate=0.11, saturation=0.82, cost_usd_per_hour=28.0)
     rig.performance("svc-beta", latency_ms_p95=150, cost_usd_per_hour=18.0)
     return rig
@@ -372,3 +375,23 @@ def test_golden_loop_jobs_that_run_are_revised_and_the_sensitive_one_comes_back_
     rig.at += 2000
     back = rig.incident("svc-alpha", state="closed")
     assert [(d.outcome, d.target_id, d.revision) for d in back] == [("routed", "svc-alpha", 3)]
+
+
+CEDAR = """
+@id("allow-the-rest") @reason("nothing speaks against it")
+permit (principal, action, resource);
+@id("sensitive-needs-hipaa") @reason("a sensitive job needs hipaa")
+forbid (principal, action == Action::"routing", resource)
+when { context has sensitive && context.sensitive }
+unless { resource.compliance.contains("hipaa") };
+"""
+
+
+def test_golden_loop_with_the_rule_in_cedar(make_rig, candidate):
+    rig = golden(make_rig, PolicyGate(initial=CedarPolicySet({"rules.cedar": CEDAR}, "golden")))
+    assert rig.route("before", **SENSITIVE).target_id == "svc-alpha"
+    rig.incident("svc-alpha")
+    refused = rig.route("sensitive", **SENSITIVE)
+    assert refused.outcome == "unroutable"
+    assert any("a sensitive job needs hipaa" in r for r in candidate(refused, "svc-beta").reasons)
+    assert rig.route("plain", **WANTS).target_id == "svc-beta"
