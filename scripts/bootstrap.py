@@ -85,6 +85,17 @@ def say(message):
     sys.stderr.flush()
 
 
+def is_ours():
+    """Whether the .venv that is there was made by this very Python: another one could not use its packages."""
+    home = os.path.dirname(os.path.abspath(getattr(sys, "_base_executable", sys.executable)))
+    try:
+        with open(os.path.join(VENV, "pyvenv.cfg")) as file:
+            lines = [line.strip() for line in file]
+    except OSError:
+        return False
+    return f"home = {home}" in lines and "version = {}.{}.{}".format(*sys.version_info) in lines
+
+
 def make_venv():
     free_mb = shutil.disk_usage(ROOT).free // 1000000
     if free_mb < NEEDED_MB:
@@ -92,9 +103,7 @@ def make_venv():
     version = "{}.{}".format(*sys.version_info)
     say(f"making .venv with Python {version} (once, a minute or so)")
     try:
-        # Packages of another Python would be of no use to this one.
-        same = os.path.isdir(os.path.join(VENV, "lib", f"python{version}"))
-        venv.create(VENV, with_pip=True, clear=not same)
+        venv.create(VENV, with_pip=True, clear=not is_ours())
     except (subprocess.CalledProcessError, OSError) as error:
         fail(f"no virtual environment could be made: {error}. On Debian and Ubuntu: apt install python3-venv.")
 
