@@ -166,7 +166,7 @@ class RoutingLayer:
             if why:
                 jobs.leave(row, "; ".join(why), occasion)
         for row in ledger.jobs_in(waiting_keys()) if may_help else ():
-            if now - row.tried_at >= self.router.settings.retry_min_s * 1000 and not over(row, now):
+            if now - row.tried_at >= self.router.settings.retry_min_s * 1000:
                 jobs.retry(row, occasion)
         return ledger.step()
 

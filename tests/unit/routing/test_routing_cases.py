@@ -310,6 +310,7 @@ def test_r12_fallbacks_are_in_disjoint_failure_domains_first(rig):
     rig.asset("a2", zone="a", latency_ms=11)
     rig.asset("a3", zone="a", latency_ms=12)
     rig.asset("b1", zone="b", latency_ms=400)
+    rig.asset("b2", zone="b", latency_ms=401)
     rig.asset("c1", zone="c", latency_ms=500)
     rig.asset("nowhere", zone=None, latency_ms=10.5)
     decision = rig.route()
