@@ -170,6 +170,16 @@ TOPICS: tuple[Topic, ...] = (
         "What an executor did for an action id.",
     ),
     Topic(
+        "journal",
+        (),
+        "layer:partition",
+        Split.SCALED,
+        3 * DAY_MS,
+        ("every layer",),
+        ("replay",),
+        "In which order each partition of a layer took its inputs (ADR 4): what makes a live run replayable.",
+    ),
+    Topic(
         "dead-letters",
         (),
         "key of the refused record",

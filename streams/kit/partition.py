@@ -117,6 +117,10 @@ class Partition(Generic[R, V]):
         past = columns.at[start:] >= due
         return start + int(past.argmax()) if past.any() else len(columns)
 
+    def apply(self, step: Step[R]) -> list[Emission]:
+        """Takes over a Step that came from outside of the layer's inputs, such as the outcome of an effect."""
+        return self._apply(step)
+
     def take_changes(self) -> dict[str, R | None]:
         changed, self._changed = self._changed, {}
         return changed

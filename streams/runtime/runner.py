@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,10 +30,10 @@ KEPT_VIEW_RECORDS = 100_000
 """How far back a partition that is taken over can be shown what it missed; older records are only in the view."""
 
 
-class Stage(Protocol):
-    """`App.stage`."""
+class Host(Protocol):
+    """What the runner needs of its app (`streams.atleastonce.App` by way of `agent.AppHost`)."""
 
-    def __call__(
+    def stage(
         self,
         partition: int,
         *,
@@ -41,6 +41,11 @@ class Stage(Protocol):
         outputs: Sequence[Output],
         applied: Mapping[str, int],
     ) -> None: ...
+
+    def rows(self, partition: int) -> Iterable[tuple[bytes, bytes]]: ...
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the process before anything unfinished is acked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +75,18 @@ class Counters:
 
 
 class LayerRunner:
-    """`stage` and `rows_of` are the app's; see `streams.atleastonce`."""
+    """One layer on one app. `start` before the app starts, `stop` after it has stopped."""
 
-    def __init__(
-        self,
-        layer: Layer[Any, Any],
-        config: RunnerConfig,
-        stage: Stage,
-        rows_of: Callable[[int], Sequence[tuple[bytes, bytes]]],
-    ) -> None:
-        self.layer, self.config = layer, config
+    def __init__(self, layer: Layer[Any, Any], config: RunnerConfig, host: Host) -> None:
+        self.layer, self.config, self.host = layer, config, host
         self.counters = Counters()
         self.view = layer.new_view()
         self.owned: dict[int, Owned] = {}
-        self._stage, self._rows_of = stage, rows_of
         self._columns = hasattr(layer, "step_columns")
         self._offsets: dict[str, int] = {}
         self._recent: deque[ViewRecord] = deque(maxlen=KEPT_VIEW_RECORDS)
         self._waiting: set[int] = set()
-        self._reader = ViewReader(config.broker, config.views, self.take_views, f"maestro-{layer.name}")
+        self._reader = ViewReader(config.broker, config.views, self.take_views, host.fail, f"maestro-{layer.name}")
         self._ticker: asyncio.Task[None] | None = None
 
     # --- life ---
@@ -97,6 +95,7 @@ class LayerRunner:
         """Begins to read the views; returns at once. `views_ready` tells when they are whole."""
         self._reader.start()
         self._ticker = asyncio.create_task(self._tick(), name=f"{self.layer.name}-tick")
+        self._ticker.add_done_callback(self._ticker_ended)
 
     async def stop(self) -> None:
         if self._ticker is not None:
@@ -104,14 +103,8 @@ class LayerRunner:
         await self._reader.stop()
 
     async def views_ready(self) -> None:
-        """Returns when the views are whole; raises what made the reader fail."""
-        failed = self._reader.failed
-        ready = asyncio.ensure_future(self._reader.ready.wait())
-        waiting: set[asyncio.Future[Any]] = {ready} if failed is None else {ready, failed}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if failed is not None and failed.done():
-            ready.cancel()
-            failed.result()
+        """Returns when the views are whole."""
+        await self._reader.ready.wait()
 
     def gained(self, partition: int) -> None:
         """The partition is ours and its table is restored."""
@@ -127,10 +120,10 @@ class LayerRunner:
 
     def _load(self, partition: int) -> None:
         self._waiting.discard(partition)
-        owned = restored(self.layer, self.view, self._rows_of(partition), dict(self._offsets))
+        owned = restored(self.layer, self.view, self.host.rows(partition), dict(self._offsets))
         self.owned[partition] = owned
         for record in self._recent:
-            self._commit(partition, owned, owned.on_view(record))
+            self.commit(partition, owned, owned.on_view(record))
 
     # --- input ---
 
@@ -138,13 +131,7 @@ class LayerRunner:
         """The body of the layer's agent."""
         await self.views_ready()
         async for batch in batches:
-            self.check()
             self.process(batch)
-
-    def check(self) -> None:
-        """Raises what ended the view reader, if anything: a layer must not decide on a world that stands still."""
-        if self._reader.failed is not None and self._reader.failed.done():
-            self._reader.failed.result()
 
     def process(self, batch: Batch) -> None:
         """Takes the batch in and stages what follows."""
@@ -157,7 +144,7 @@ class LayerRunner:
         else:
             emissions, outputs = self._events(owned, batch)
         owned.took_in(batch.topic, batch.partition, batch.messages[0].offset, batch.messages[-1].offset)
-        self._commit(batch.partition, owned, emissions, outputs, {batch.topic: batch.next_offset})
+        self.commit(batch.partition, owned, emissions, outputs, {batch.topic: batch.next_offset})
 
     def _samples(self, owned: Owned, batch: Batch) -> tuple[list[Emission], list[Output]]:
         found = gather(self.config.inputs[batch.topic], batch.partition, batch.messages)
@@ -196,7 +183,7 @@ class LayerRunner:
             self.layer.see(self.view, record.event)
             self._recent.append(record)
             for partition, owned in self.owned.items():
-                self._commit(partition, owned, owned.on_view(record))
+                self.commit(partition, owned, owned.on_view(record))
 
     def _refuse_view(self, record: ViewRecord) -> None:
         self.counters.refused += 1
@@ -209,7 +196,7 @@ class LayerRunner:
         )
         if self.config.reports_views and 0 in self.owned:
             letter = dead_letter(record.topic, record.partition, record.message, record.code, record.reason)
-            self._stage(0, rows={}, outputs=[letter], applied={})
+            self.host.stage(0, rows={}, outputs=[letter], applied={})
 
     async def _tick(self) -> None:
         await self.views_ready()
@@ -218,7 +205,11 @@ class LayerRunner:
         while True:
             await asyncio.sleep(self.config.tick_s)
             for partition, owned in list(self.owned.items()):
-                self._commit(partition, owned, owned.on_silence())
+                self.commit(partition, owned, owned.on_silence())
+
+    def _ticker_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.host.fail(error)
 
     # --- output ---
 
@@ -230,7 +221,7 @@ class LayerRunner:
             return ()
         return (Output(self.config.journal_topic, f"{self.layer.name}:{partition}".encode(), entries),)
 
-    def _commit(
+    def commit(
         self,
         partition: int,
         owned: Owned,
@@ -245,7 +236,7 @@ class LayerRunner:
         for emission in emissions:
             self.counters.by_topic[emission.topic] = self.counters.by_topic.get(emission.topic, 0) + 1
         self.counters.emitted += len(encoded)
-        self._stage(partition, rows=rows, outputs=[*outputs, *encoded], applied=applied or {})
+        self.host.stage(partition, rows=rows, outputs=[*outputs, *encoded], applied=applied or {})
 
 
 def _sent_on(topic: str, key: str, message: Message) -> Output:

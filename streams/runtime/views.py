@@ -41,11 +41,15 @@ Take = Callable[[Sequence[ViewRecord]], None]
 
 
 class ViewReader:
-    """`take` is called on the event loop that called `start`. A failure of the reader is raised by `failed`."""
+    """`take` is called on the event loop that called `start`, and so is `fail`: a layer must not decide on a world that
+    stands still.
+    """
 
-    def __init__(self, broker: str, rules: Mapping[str, Rules], take: Take, client_id: str) -> None:
+    def __init__(
+        self, broker: str, rules: Mapping[str, Rules], take: Take, fail: Callable[[BaseException], None], client_id: str
+    ) -> None:
         self.ready = asyncio.Event()
-        self.failed: asyncio.Future[None] | None = None
+        self._fail = fail
         self._rules = dict(rules)
         # A view reads every partition, so the place of a record says nothing.
         self._reading = {topic: replace(r, partitions=1) for topic, r in rules.items()}
@@ -67,7 +71,6 @@ class ViewReader:
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.failed = self._loop.create_future()
         if not self._rules:
             self.ready.set()
             return
@@ -129,10 +132,6 @@ class ViewReader:
             self._fail(error)
         finally:
             self._slots.release()
-
-    def _fail(self, error: Exception) -> None:
-        if self.failed is not None and not self.failed.done():
-            self.failed.set_exception(error)
 
     def _on_loop(self, call: Callable[..., None], *args: object) -> None:
         if not self._loop.is_closed():

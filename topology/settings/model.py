@@ -11,7 +11,9 @@ from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.discovery.settings import DiscoverySettings, PollSettings
+from streams.healing.executors.settings import ExecutorSettings
 from streams.healing.settings import HealingSettings
+from streams.optimisation.settings import OptimisationSettings
 from streams.policy.settings import PolicySettings
 from streams.routing.settings import RoutingSettings
 from streams.telemetry.settings import TelemetrySettings
@@ -80,6 +82,18 @@ class Settings(BaseSettings):
         le=104_857_600,
         description="bytes of the largest record that a topic takes; above it the producer is refused",
     )
+    max_future_s: float = Field(
+        300.0,
+        gt=0.0,
+        le=86_400.0,
+        description="seconds that a record's event time may be ahead of the broker's clock; further ahead is refused",
+    )
+    max_signal_bytes: int = Field(
+        1_048_576,
+        ge=1024,
+        le=104_857_600,
+        description="bytes of the largest record that is decoded; a larger one that the topic took is a dead letter",
+    )
     standby_replicas: int = Field(
         0, ge=0, le=5, description="further workers that keep a warm copy of each table [Kafka Streams: 0]"
     )
@@ -118,6 +132,8 @@ class Settings(BaseSettings):
     polling: PollSettings = Field(default_factory=PollSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     healing: HealingSettings = Field(default_factory=HealingSettings)
+    executors: ExecutorSettings = Field(default_factory=ExecutorSettings)
+    optimisation: OptimisationSettings = Field(default_factory=OptimisationSettings)
     routing: RoutingSettings = Field(default_factory=RoutingSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)
 

@@ -1,0 +1,84 @@
+"""Settings and plug-ins to layers: the one place where engines are made, for the live system and for replay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import entry_points
+from typing import Any
+
+from streams.telemetry.engine import TelemetryLayer
+
+from schemas.records import ActionOutcome, Remediation
+from streams.discovery.engine import DiscoveryLayer
+from streams.healing.engine import HealingLayer
+from streams.healing.executors.clearance import Clearance
+from streams.healing.executors.ledger import ExecutorsLayer
+from streams.healing.executors.runner import ActionRunner
+from streams.healing.executors.shipped import shipped_executors
+from streams.kit.layer import Layer
+from streams.kit.world import World
+from streams.optimisation.engine import OptimisationLayer
+from streams.policy.directory import load_directory
+from streams.policy.gate import PolicyGate
+from streams.policy.port import PolicyHook
+from streams.routing.engine import RoutingLayer
+from topology.settings import Settings
+
+
+class PluginError(Exception):
+    """A plug-in that is installed cannot be used; the message names it and says why."""
+
+
+def build_layers(settings: Settings, hooks: Sequence[PolicyHook] | None = None) -> Mapping[str, Layer[Any, Any]]:
+    """Every pure layer by name, in the order in which they see an event that several of them read.
+
+    `hooks` None = the installed ones (entry points `maestro.policies`). Raises PluginError or PolicyLoadError.
+    """
+    policy = build_gate(settings, hooks)
+    layers: list[Layer[Any, Any]] = [
+        DiscoveryLayer(settings.discovery, policy),
+        TelemetryLayer(settings.telemetry),
+        OptimisationLayer(settings.optimisation, policy),
+        HealingLayer(settings.healing, policy),
+        RoutingLayer(settings.routing, policy),
+    ]
+    return {layer.name: layer for layer in layers}
+
+
+def build_executors(settings: Settings) -> tuple[ExecutorsLayer, ActionRunner]:
+    """The executors' ledger (pure) and the runner of effects. RunbookError if a runbook cannot be used."""
+    gate = build_gate(settings)
+    clearance = Clearance(gate, settings.healing.default_mode, settings.executors.met_obligations)
+    actions = ActionRunner(shipped_executors(settings.executors), clearance, lambda: 0)
+    return ExecutorsLayer(clearance, settings.executors), actions
+
+
+def in_event_time(actions: ActionRunner) -> Callable[[Remediation, World], Awaitable[ActionOutcome]]:
+    """Effects take real time; their outcomes are as much later than their orders, in the event time of the orders."""
+
+    async def run(order: Remediation, world: World) -> ActionOutcome:
+        began = time.monotonic()
+        return await replace(actions, clock=lambda: order.at + round((time.monotonic() - began) * 1000)).run(
+            order, world
+        )
+
+    return run
+
+
+def build_gate(settings: Settings, hooks: Sequence[PolicyHook] | None = None) -> PolicyGate:
+    """The policy gate: Python hooks, the Cedar folder of the settings, and later the records on `policies`."""
+    initial = load_directory(settings.policies_dir) if settings.policies_dir is not None else None
+    return PolicyGate(installed_hooks() if hooks is None else hooks, initial, settings.policy)
+
+
+def installed_hooks() -> list[PolicyHook]:
+    """The `PolicyHook`s of other packages, made without arguments, in order of name."""
+    hooks: list[PolicyHook] = []
+    for point in sorted(entry_points(group="maestro.policies"), key=lambda p: p.name):
+        try:
+            hooks.append(point.load()())
+        except Exception as error:
+            raise PluginError(f"policy plug-in {point.name} ({point.value}): {error!r}") from error
+    return hooks
