@@ -6,6 +6,7 @@ Stock Faust finds a mismatch of source and changelog per event, in the agent: it
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,8 +47,7 @@ def declare(bootstrap: str, specs: Iterable[TopicSpec], timeout_s: float) -> dic
     admin = AdminClient({"bootstrap.servers": bootstrap}, logger=log)
     try:
         _create(admin, specs, timeout_s)
-        described = admin.describe_topics(TopicCollection([spec.name for spec in specs]), request_timeout=timeout_s)
-        found = {name: future.result() for name, future in described.items()}
+        found = _describe(admin, [spec.name for spec in specs], timeout_s)
     except KafkaException as error:
         raise ConfigurationError(f"broker {bootstrap}: {error.args[0].str()}; is it running and reachable?") from error
     faults = [
@@ -60,6 +60,19 @@ def declare(bootstrap: str, specs: Iterable[TopicSpec], timeout_s: float) -> dic
             "; ".join(faults) + ". Keys would land elsewhere: create the topics anew, or declare what exists."
         )
     return {name: str(description.topic_id) for name, description in found.items()}
+
+
+def _describe(admin: Any, names: list[str], timeout_s: float) -> dict[str, Any]:
+    """Waits until the brokers know of a topic that was created a moment ago."""
+    end_s = time.monotonic() + timeout_s
+    while True:
+        described = admin.describe_topics(TopicCollection(names), request_timeout=timeout_s)
+        try:
+            return {name: future.result() for name, future in described.items()}
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > end_s:
+                raise
+            time.sleep(0.1)
 
 
 def _create(admin: Any, specs: list[TopicSpec], timeout_s: float) -> None:
