@@ -14,7 +14,7 @@ from streams.optimisation.destination import carbon_saving_g_per_hour, worth_a_g
 from streams.optimisation.figures import Figure, figures_at
 from streams.optimisation.folding import Grid
 from streams.optimisation.forecast import forecast, observe
-from streams.optimisation.limits import owner_of
+from streams.optimisation.limits import owner_of, worth_it
 from streams.optimisation.metrics import Metric
 from streams.optimisation.packing import decode, encode
 from streams.optimisation.proposal import Proposal, propose, wish
@@ -41,12 +41,14 @@ class CostLatencyOptimizer:
         steps = self.settings.forecast_horizon_s / self.settings.look_every_s
         s = situation(asset_id, world.assets.get(asset_id), at, figures, forecast(row.trend, steps), self.settings)
         if on_grid and s.load is not None:
-            row.trend = observe(row.trend, s.load.now)
+            row.trend = observe(row.trend, s.load.now, steps)
         self._wish(row, s, at)
         publication = Publication(asset_id, row, at, self.settings, told)
         self._expire(publication)
         standing = row.published.action if row.published is not None else None
-        proposal = propose(s, row, self.settings, standing) or self._greener(s, world)
+        proposal = propose(s, row, self.settings, standing)
+        if proposal is None or not worth_it(proposal, s, world, self.settings):
+            proposal = self._greener(s, world)
         publication.consider(proposal, s, world, self.policy)
         row.looked_at = at
         return told

@@ -38,9 +38,9 @@ class Figure:
 
     @property
     def spread(self) -> float:
-        """(p95 - p50) / p50: 0 = steady."""
+        """(p95 - p05) / p50: 0 = steady."""
         middle = self.percentile(0.5)
-        return (self.percentile(0.95) - middle) / middle if middle > 0 else 0.0
+        return (self.percentile(0.95) - self.percentile(0.05)) / middle if middle > 0 else 0.0
 
 
 def figures_at(row: AssetRow, at: int, grid: Grid) -> dict[int, Figure]:

@@ -43,7 +43,7 @@ def limit(
             return Held(proposal, "owner", f"{owner}: nothing is cut or moved meanwhile")
         result = _toward(proposal, s, world) if proposal.action is RecommendedAction.REBALANCE else proposal
         if isinstance(result, Proposal) and proposal.action in DOWN:
-            result = _worth_it(_stepped(proposal, s, row, settings), s, world, settings)
+            result = _stepped(proposal, s, row, settings)
     return _evident(result, s, settings) if isinstance(result, Proposal) else result
 
 
@@ -122,17 +122,17 @@ def _stepped(proposal: Proposal, s: Situation, row: AssetRow, settings: Optimisa
     return proposal
 
 
-def _worth_it(proposal: Proposal | Held, s: Situation, world: World, settings: OptimisationSettings) -> Proposal | Held:
-    """(saving / cost) / (work that is disturbed / all work) [Karpenter]; a re-sizing restarts every unit."""
-    if isinstance(proposal, Held):
-        return proposal
+def worth_it(proposal: Proposal, s: Situation, world: World, settings: OptimisationSettings) -> bool:
+    """(saving / cost) / (work that is disturbed / all work) of a cut [Karpenter]; a re-sizing restarts every unit.
+
+    Over budget every saving is worth it.
+    """
+    if proposal.action not in DOWN or over_budget(world, s):
+        return True
     saving_share = (s.units - proposal.to_units) / s.units
     moved_share = 1.0 if proposal.action is RecommendedAction.RIGHT_SIZE else saving_share
     disruption = moved_share * min(1.0, s.high or 1.0) + _FIXED_DISRUPTION
-    ratio = saving_share / disruption
-    if ratio < settings.accept_ratio and not over_budget(world, s):
-        return Held(proposal, "worth", f"saving / disruption is {ratio:.2f}, below {settings.accept_ratio:.2f}")
-    return proposal
+    return saving_share / disruption >= settings.accept_ratio
 
 
 def _evident(proposal: Proposal, s: Situation, settings: OptimisationSettings) -> Proposal | Held:

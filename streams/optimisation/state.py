@@ -69,12 +69,18 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Holt's level and trend of the load (1 = at target) per look, and the mean squared error of one step."""
+    """Holt's level and trend of the load (1 = at target) per look, and the mean squared error of one step.
+
+    A probe is a forecast that was made and is waited for: what it missed by tells how wide the interval must be.
+    """
 
     level: float = 0.0
     slope: float = 0.0
     squared_error: float = 0.0
     looks: int = 0
+    probe: float = 0.0
+    probe_due: int = 0
+    probe_squared_error: float = 0.0
 
 
 @dataclass(slots=True)
