@@ -38,6 +38,12 @@ _FATAL = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
 }
 
+_LEADERLESS = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+
 
 def changelog_consumer(bootstrap: str, name: str, settings: AtLeastOnceSettings) -> Consumer:
     """A reader outside of any group: its `group.id` is never used to commit or join."""
@@ -93,9 +99,7 @@ class Restorer:
 
     def _open(self) -> None:
         start = self._store.position()
-        low, high = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, self._partition), timeout=self._settings.request_timeout_s, cached=False
-        )
+        low, high = self._watermarks()
         if start.restart_at > high or (start.last is not None and start.restart_at >= high):
             log.warning("%s ends at %s, the local store is at %s: rebuilt", self._where, high, start.restart_at)
             self._store.wipe()
@@ -103,6 +107,24 @@ class Restorer:
         self._replay, self._next = Replay(start), max(start.restart_at, low)
         begin = start.restart_at if start.last is not None else OFFSET_BEGINNING
         self._consumer.assign([TopicPartition(self._topic, self._partition, begin)])
+
+    def _watermarks(self) -> tuple[int, int]:
+        """First and next offset. A partition that was just created, or is moving, has no leader for a moment."""
+        place = TopicPartition(self._topic, self._partition)
+        end_s = time.monotonic() + self._settings.request_timeout_s
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(
+                    place, timeout=self._settings.request_timeout_s, cached=False
+                )
+            except KafkaException as error:
+                if not error.args[0].retriable() and error.args[0].code() not in _LEADERLESS:
+                    raise
+                if self._stop() or time.monotonic() > end_s:
+                    raise
+                time.sleep(POLL_S)
+            else:
+                return low, high
 
     def _claim(self) -> Owner:
         while True:
