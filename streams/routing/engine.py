@@ -130,9 +130,9 @@ class JobRouter:
 class RoutingLayer:
     """The Layer protocol over jobs' rows: requests and outcomes decide, the view revises, timers try again and end."""
 
-    name = "routing"
-    inputs = ("job-requests", "job-outcomes")
-    views = ("assets", "performance", "anomalies", "remediations", "policies")
+    name: str = "routing"
+    inputs: tuple[str, ...] = ("job-requests", "job-outcomes")
+    views: tuple[str, ...] = ("assets", "performance", "anomalies", "remediations", "policies")
 
     def __init__(self, settings: RoutingSettings | None = None, policy: PolicyHook | None = None) -> None:
         self.router = JobRouter(settings, policy)

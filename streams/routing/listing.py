@@ -16,15 +16,13 @@ _DIGITS = 6
 
 
 def candidates(case: Case) -> tuple[Candidate, ...]:
-    """At most `candidates_listed`; the chosen ones are always among them."""
-    most = case.settings.candidates_listed
-    first = ranked(case.scores, most)
-    listed = sorted({*first, *case.selection.chosen}, key=case.scores.before)
-    chosen, denied = set(case.selection.chosen), set(case.selection.denied)
-    spare = [row for row in listed if row not in chosen]
-    drop = set(spare[max(0, most - len(chosen)) :])
-    rows = [row for row in listed if row not in drop]
-    scored = _scored(case, rows, denied)
+    """At most `candidates_listed`, or as many as are chosen: those are always among them."""
+    most, chosen = case.settings.candidates_listed, case.selection.chosen
+    rows = ranked(case.scores, most)
+    if not set(chosen) <= set(rows):
+        others = [row for row in rows if row not in chosen]
+        rows = sorted([*others[: max(0, most - len(chosen))], *chosen], key=case.scores.before)
+    scored = _scored(case, rows, set(case.selection.denied))
     rest = most - len(rows)
     by_filter = [_refused(case, index) for index in case.refused(rest)] if rest > 0 else []
     return (*sorted(scored, key=lambda c: not c.eligible), *by_filter)
@@ -91,18 +89,33 @@ def _scored(case: Case, rows: list[int], denied: set[int]) -> list[Candidate]:
     scores = case.scores
     indexes = scores.index[rows].tolist()
     columns = [np.round(scores.terms[term][rows], _DIGITS).tolist() for term in TERMS]
+    noted = _noted(case, indexes)
     return [
         Candidate(
             asset_id=case.frame.id_of(index),
             eligible=row not in denied,
             terms=dict(zip(TERMS, terms, strict=True)),
             score=score,
-            reasons=(*(case.permissions.of(index).reasons if row in denied else ()), *said, *notes_of(case, index)),
+            reasons=(
+                *(case.permissions.of(index).reasons if row in denied else ()),
+                *said,
+                *(notes_of(case, index) if index in noted else ()),
+            ),
         )
         for row, index, score, terms, said in zip(
             rows, indexes, scores.score[rows].tolist(), zip(*columns, strict=True), _said(case, indexes), strict=True
         )
     ]
+
+
+def _noted(case: Case, indexes: list[int]) -> set[int]:
+    """Those of which `notes_of` may have something to say."""
+    if case.degraded:
+        return set(indexes)
+    places = np.array(indexes, np.intp)
+    some = case.now.transfer.moves[places] | (case.frame.codes("severity")[places] > 0)
+    incumbent = {index for index in indexes if case.frame.id_of(index) == case.ask.incumbent}
+    return {*places[some].tolist(), *incumbent}
 
 
 def _refused(case: Case, index: int) -> Candidate:

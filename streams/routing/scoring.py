@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import JobRequest, Priority
-from streams.kit import ids
 from streams.routing.columns import Floats, Frame, Hashes
 from streams.routing.figures import Figures
 from streams.routing.fleet import rank
 from streams.routing.settings import TERMS, RoutingSettings
+from streams.routing.state import hash_of
 
 Indexes = npt.NDArray[np.intp]
 SCORE_DIGITS: Final = 9
@@ -111,7 +111,7 @@ def score(
     for term in TERMS:
         total += weights.shares[term] * terms[term]
     total += _adjustment(frame, feasible, incumbent, settings)
-    ties = mixed(frame.hashes()[feasible], ids.tie_break(job.id))
+    ties = mixed(frame.hashes()[feasible], hash_of(job.id))
     return Scores(feasible, losses, own, terms, np.round(total, SCORE_DIGITS, out=total), ties)
 
 

@@ -6,6 +6,7 @@ policy is a hook that allows; the record with its 50 candidates and its counterf
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 
@@ -49,10 +50,12 @@ def request(i: int) -> JobRequest:
     return JobRequest(id=f"job-{i}", required_capabilities=("render",), constraints=limits, at=1000)
 
 
-def microseconds_per_decision(count: int, decisions: int) -> tuple[float, float]:
-    """(median, 99th percentile) of single decisions."""
+def microseconds_per_decision(count: int, decisions: int) -> tuple[float, float, float]:
+    """(least, median, 99th percentile) of single decisions; the least is what a shared machine disturbs least."""
     layer = RoutingLayer()
     view = fleet_of(count, layer)
+    gc.collect()
+    gc.freeze()  # As a worker does after it has read its views: the fleet is not garbage to look through again.
     times = []
     for i in range(decisions):
         job = request(i)
@@ -60,14 +63,14 @@ def microseconds_per_decision(count: int, decisions: int) -> tuple[float, float]
         begin = time.perf_counter_ns()
         layer.step({}, view, event, 1000)
         times.append((time.perf_counter_ns() - begin) / 1000)
-    return statistics.median(times), statistics.quantiles(times, n=100)[98]
+    return min(times), statistics.median(times), statistics.quantiles(times, n=100)[98]
 
 
 def main() -> None:
-    print(f"{'candidates':>10} {'median us':>10} {'p99 us':>10} {'decisions/s':>12}")
+    print(f"{'candidates':>10} {'least us':>10} {'median us':>10} {'p99 us':>10} {'decisions/s':>12}")
     for count in (100, 1_000, 10_000, 50_000):
-        median, p99 = microseconds_per_decision(count, 300)
-        print(f"{count:>10,} {median:>10,.0f} {p99:>10,.0f} {1e6 / median:>12,.0f}")
+        least, median, p99 = microseconds_per_decision(count, 300)
+        print(f"{count:>10,} {least:>10,.0f} {median:>10,.0f} {p99:>10,.0f} {1e6 / median:>12,.0f}")
 
 
 if __name__ == "__main__":
