@@ -183,9 +183,9 @@ def _on_pause(desk: Desk) -> None:
 class HealingLayer:
     """`streams.kit.layer.Layer` over `SelfHealingOrchestrator`."""
 
-    name = "healing"
-    inputs = ("anomalies", "action-outcomes")
-    views = ("assets", "performance", "policies")
+    name: str = "healing"
+    inputs: tuple[str, ...] = ("anomalies", "action-outcomes")
+    views: tuple[str, ...] = ("assets", "performance", "policies")
 
     def __init__(
         self,

@@ -203,7 +203,9 @@ def page(desk: Desk, row: IncidentRow, why: str, evidence: dict[str, Scalar] | N
     until = desk.draft.cooldown_until(row.asset_id, PAGE)
     if PAGE in row.tried or until is not None:
         recent = f"; paged less than {settings.cooldown_s:g} s ago" if until is not None else ""
-        end_escalated(desk, row, f"{why}; nothing more can be done without a person{recent}", evidence)
+        end_escalated(
+            desk, _without_plan(row, PAGE), f"{why}; nothing more can be done without a person{recent}", evidence
+        )
         return
     row, decided = _try(desk, row, desk.page, "", (evidence or {}) | {"why": why})
     if not decided:

@@ -29,8 +29,8 @@ SIGNAL = entry("health-signals", "health-signals:0:7", 10, HealthSignal(asset_id
 def anomaly(record_id: str, incident: str, at: int, cause: str, state: AnomalyState = AnomalyState.OPENED) -> Entry:
     record = Anomaly(
         id=record_id, incident_id=incident, state=state, asset_id="a", metric="m", kind=AnomalyKind.SPIKE,
-        severity=Severity.HIGH, score=9, direction=Direction.UP, value=9, expected=1, slope_per_s=0, confidence=1, at=at,
-        started_at=at, cause_id=cause, reason="r",
+        severity=Severity.HIGH, score=9, direction=Direction.UP, value=9, expected=1, slope_per_s=0, confidence=1,
+        at=at, started_at=at, cause_id=cause, reason="r",
     )  # fmt: skip
     return entry("anomalies", record_id, at, record, at)
 

@@ -47,7 +47,7 @@ def two_ill(bench) -> str:
 def storm_ends(bench) -> str:
     two_ill(bench)
     bench.close("svc-beta", 2)
-    return bench.statuses(bench.advance(100) + [bench.told[-1]])[-1]
+    return bench.statuses([*bench.advance(100), bench.told[-1]])[-1]
 
 
 def third_of_thirty(bench) -> str:
