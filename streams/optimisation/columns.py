@@ -102,12 +102,12 @@ class Intake:
         self, group: NDArray[np.int64], starts: NDArray[np.int64], at: NDArray[np.int64], value: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """Per asset: whether one of its samples may call for a look."""
-        slow = np.ones(len(self.assets), bool)
+        slow = np.zeros(len(self.assets), bool)
         if len(group) < _FEW_ROWS:
+            slow[group // COUNT] = True
             return slow
         over = np.logical_or.reduceat(value >= self.limits[group % COUNT], starts).tolist()
         last = np.maximum.reduceat(at, starts).tolist()
-        slow[:] = False
         settings = self.optimizer.settings
         for g, is_over, at_most in zip(group[starts].tolist(), over, last, strict=True):
             row = self.rows.get(self.assets[g // COUNT])

@@ -10,7 +10,7 @@ which samples arrive do not show. `packing` holds its bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from schemas.records import RecommendedAction
 
@@ -31,9 +31,11 @@ class Series:
     long: dict[int, float] = field(default_factory=dict)
 
     def copy(self) -> Series:
-        return replace(
-            self, ring=dict(self.ring), current=dict(self.current), previous=dict(self.previous), long=dict(self.long)
-        )
+        """Written out: `dataclasses.replace` takes three times as long, on the hottest path there is."""
+        return Series(
+            self.first_at, self.newest_at, self.last_at, self.last_value, self.count, self.generation,
+            self.ring.copy(), self.current.copy(), self.previous.copy(), self.long.copy(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,11 @@ class AssetRow:
 
     def copy(self) -> AssetRow:
         """Shallow: a series is copied by whoever changes it."""
-        return replace(self, series=dict(self.series))
+        return AssetRow(
+            self.series.copy(), self.samples, self.newest_at, self.looked_at, self.next_look_at, self.cause_id, self.wishes,
+            self.pending, self.published, self.withdrawn, self.refused, self.stepped_down_at, self.sized_at, self.trend,
+            self.snapshot_at, self.snapshot,
+        )  # fmt: skip
 
 
 def due_at(row: AssetRow) -> int | None:
