@@ -12,8 +12,8 @@ def register(app: App, layer: DiscoveryLayer, config: RunnerConfig) -> LayerRunn
     """One agent on the layer's topics; its rows are in the app's table."""
     runner = attach(app, layer, config)
 
-    @app.agent(app.batches, name="discovery")
     async def discovery(batches: Batches) -> None:
         await runner.run(batches)
 
+    app.agent(app.batches, name="discovery")(discovery)
     return runner

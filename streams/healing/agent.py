@@ -12,8 +12,8 @@ def register(app: App, layer: HealingLayer, config: RunnerConfig) -> LayerRunner
     """One agent on the layer's topics; its rows are in the app's table."""
     runner = attach(app, layer, config)
 
-    @app.agent(app.batches, name="healing")
     async def healing(batches: Batches) -> None:
         await runner.run(batches)
 
+    app.agent(app.batches, name="healing")(healing)
     return runner

@@ -12,8 +12,8 @@ def register(app: App, layer: OptimisationLayer, config: RunnerConfig) -> LayerR
     """One agent on the layer's topics; its rows are in the app's table."""
     runner = attach(app, layer, config)
 
-    @app.agent(app.batches, name="optimisation")
     async def optimisation(batches: Batches) -> None:
         await runner.run(batches)
 
+    app.agent(app.batches, name="optimisation")(optimisation)
     return runner

@@ -12,8 +12,8 @@ def register(app: App, layer: RoutingLayer, config: RunnerConfig) -> LayerRunner
     """One agent on the layer's topics; its rows are in the app's table."""
     runner = attach(app, layer, config)
 
-    @app.agent(app.batches, name="routing")
     async def routing(batches: Batches) -> None:
         await runner.run(batches)
 
+    app.agent(app.batches, name="routing")(routing)
     return runner

@@ -27,7 +27,8 @@ class AppHost:
         self._app.stage(partition, rows=rows, outputs=outputs, applied=applied)
 
     def rows(self, partition: int) -> Iterable[tuple[bytes, bytes]]:
-        return self._app.table.rows(partition)
+        rows: Iterable[tuple[bytes, bytes]] = self._app.table.rows(partition)
+        return rows
 
     def fail(self, error: BaseException) -> None:
         self._app.fail(error)

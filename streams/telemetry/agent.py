@@ -12,8 +12,8 @@ def register(app: App, layer: TelemetryLayer, config: RunnerConfig) -> LayerRunn
     """One agent on the layer's topics; its rows are in the app's table."""
     runner = attach(app, layer, config)
 
-    @app.agent(app.batches, name="telemetry")
     async def telemetry(batches: Batches) -> None:
         await runner.run(batches)
 
+    app.agent(app.batches, name="telemetry")(telemetry)
     return runner

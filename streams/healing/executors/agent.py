@@ -12,8 +12,8 @@ def register(app: App, layer: ExecutorsLayer, config: RunnerConfig) -> LayerRunn
     """One agent on the layer's topic; `streams.runtime.effects` runs what the rows hold as pending."""
     runner = attach(app, layer, config)
 
-    @app.agent(app.batches, name="executors")
     async def executors(batches: Batches) -> None:
         await runner.run(batches)
 
+    app.agent(app.batches, name="executors")(executors)
     return runner
