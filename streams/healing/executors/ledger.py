@@ -63,9 +63,9 @@ def fence_key(asset_id: str) -> str:
 class ExecutorsLayer:
     """`streams.kit.layer.Layer`. After each flushed step the caller runs what `pending` gives and hands it back."""
 
-    name = "executors"
-    inputs = ("remediations",)
-    views = ("assets", "policies")
+    name: str = "executors"
+    inputs: tuple[str, ...] = ("remediations",)
+    views: tuple[str, ...] = ("assets", "policies")
 
     def __init__(self, clearance: Clearance, settings: ExecutorSettings | None = None) -> None:
         self.clearance = clearance
