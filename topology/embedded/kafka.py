@@ -25,7 +25,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from topology.embedded import broker_config
-from topology.embedded.diagnosis import classified, disk_full, explained
+from topology.embedded.diagnosis import classified, disk_full, explained, too_slow
 from topology.embedded.errors import DiedAtStart, EmbeddedError
 from topology.embedded.jars import cache_dir, ensure_jars, lock
 from topology.embedded.java import find_java
@@ -140,9 +140,16 @@ class EmbeddedKafka:
         except OSError as error:
             raise explained(error, self.folder) from error
         command = [*command, f"-Dlog4j2.configurationFile={logging}", f"-Djava.io.tmpdir={self.folder / 'tmp'}"]
-        if not (data / "meta.properties").exists():
+        if not self._is_formatted():
             self._format(command, properties)
         self._run(command, properties)
+
+    def _is_formatted(self) -> bool:
+        """A disk that was full left an empty file: then there is no data either, and it is done again."""
+        meta = self.folder / "data" / "meta.properties"
+        if meta.exists() and not meta.read_text(encoding="utf-8", errors="replace").strip():
+            meta.unlink()
+        return meta.exists()
 
     def _format(self, command: list[str], properties: Path) -> None:
         self._progress(Step("format", "preparing Kafka's data folder"))
@@ -150,7 +157,11 @@ class EmbeddedKafka:
         # An id that starts with a dash would be read as an option.
         cluster = "M" + cluster[1:]
         tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
-        done = subprocess.run(tool, capture_output=True, text=True, timeout=self._timeout_s, check=False)
+        try:
+            done = subprocess.run(tool, capture_output=True, text=True, timeout=self._timeout_s, check=False)
+        except subprocess.TimeoutExpired as error:
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+            raise too_slow("preparing Kafka's data folder", self._timeout_s) from error
         if done.returncode:
             said = (done.stdout + done.stderr).strip()
             shutil.rmtree(self.folder / "data", ignore_errors=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from topology.embedded.errors import DiedAtStart, PortTaken, StartTimeout, tail
+from topology.embedded.diagnosis import too_slow
+from topology.embedded.errors import DiedAtStart, PortTaken, tail
 
 LEASH = Path(__file__).with_name("leash.py")
 POLL_S = 0.05
@@ -128,10 +129,7 @@ def wait_until(
         if process.exit_status is not None:
             raise DiedAtStart(f"{name} ended with status {process.exit_status} before it was ready.\n{tail(*logs)}")
         if time.monotonic() > ends_at:
-            raise StartTimeout(
-                f"{name} did not answer within {timeout_s:.0f} s. A loaded machine may need longer: "
-                f"raise MAESTRO_EMBEDDED_START_TIMEOUT_S.\n{tail(*logs)}"
-            )
+            raise too_slow(f"starting {name}", timeout_s, *logs)
         time.sleep(POLL_S)
 
 
