@@ -1,0 +1,79 @@
+"""What a series should read now: a slowly forgetting level, or a level by time of day where that predicts better.
+
+Both predictors run side by side and are judged on the sample before they learn it; the season takes over when its mean
+absolute error is clearly the smaller (enter 0.8, leave 1.0 of the other). Scales are EW mean absolute deviations, never
+sums of squares, and have a floor from the size of the series' own steps, so that a constant or coarse series is not
+measured against zero.
+"""
+
+from __future__ import annotations
+
+from streams.telemetry import tails
+from streams.telemetry.state import BUCKETS, SeriesState
+
+MIN_SEASON_SAMPLES = 40
+SEASON_ENTER, SEASON_LEAVE = 0.8, 1.0
+SEASON_RATE = 0.3
+"""Weight of the newest day in a bucket."""
+CONSTANT_FLOOR = 0.01
+"""Share of the value that counts as one deviation while a series has never changed: no other scale is known."""
+STEP_FLOOR = 0.5
+TINY = 1e-100
+
+
+def seasonal_level(s: SeriesState, at: int, season_ms: float) -> float | None:
+    """Interpolated level at this time of the season, without the offset; None where the season is not known yet."""
+    h = (at % season_ms) / season_ms * BUCKETS - 0.5
+    j = int(h + 1.0) - 1
+    after = j + 1 if j + 1 < BUCKETS else 0
+    visits = s.visits
+    if not (visits[j] and visits[after]):
+        return None
+    season = s.season
+    low = season[j]
+    return low + (h - j) * (season[after] - low)
+
+
+def floor_of(s: SeriesState, scale_floor: float) -> float:
+    """Least scale that a deviation is measured against; > 0."""
+    floor = STEP_FLOOR * s.change if s.change > 0.0 else CONSTANT_FLOOR * abs(s.level)
+    if floor < scale_floor:
+        floor = scale_floor
+    return floor if floor > TINY else TINY
+
+
+def learn_season(s: SeriesState, at: int, x: float, season_ms: float) -> None:
+    """Bucket mean: a plain mean at first, later the newest season weighs SEASON_RATE."""
+    j = int((at % season_ms) / season_ms * BUCKETS)
+    visits = s.visits[j]
+    rate = SEASON_RATE * s.interval_ms * BUCKETS / season_ms
+    plain = 1.0 / (visits + 1.0)
+    if rate > 0.5:
+        rate = 0.5
+    s.season[j] += (plain if plain > rate else rate) * (x - s.offset - s.season[j])
+    if visits < 255:
+        s.visits[j] = visits + 1
+
+
+def judge_season(s: SeriesState, flat: float, seasonal: float, rate: float) -> None:
+    """Which predictor does better? Switching re-anchors what is measured against it."""
+    s.season_samples += 1
+    plain = 1.0 / s.season_samples
+    k = plain if plain > rate else rate
+    if s.season_samples == 1:
+        s.season_error = s.flat_error
+    s.season_error += k * (abs(seasonal) - s.season_error)
+    s.offset += rate * seasonal
+    if s.season_samples < MIN_SEASON_SAMPLES:
+        return
+    ratio = s.season_error / s.flat_error if s.flat_error > 0.0 else 1.0
+    if not s.seasonal and ratio < SEASON_ENTER:
+        _switch(s, 1, seasonal, s.season_error, ratio)
+    elif s.seasonal and ratio > SEASON_LEAVE:
+        _switch(s, 0, flat, s.flat_error, ratio)
+
+
+def _switch(s: SeriesState, seasonal: int, residual: float, error: float, ratio: float) -> None:
+    s.seasonal, s.fast, s.slow, s.level_scale = seasonal, residual, 0.0, error
+    s.slow_scale *= ratio
+    s.slow_q, s.slow_e = tails.PRIOR_Q, tails.PRIOR_E

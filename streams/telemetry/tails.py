@@ -1,0 +1,42 @@
+"""Tail probability of a statistic against its own past: an exponential tail above a running 98 % quantile.
+
+-log10 P(S > s) = 1.70 + (s - q) / e * log10(e) for s > q; below q a straight line, so that scores stay ordered.
+The peaks-over-threshold idea of Siffer et al. 2017 (SPOT) with the shape fixed at 0, which 20 excesses can bear.
+"""
+
+from __future__ import annotations
+
+import math
+
+SHARE = 0.98
+AT_QUANTILE = -math.log10(1.0 - SHARE)
+LOG10_E = 0.4342944819032518
+PRIOR_Q, PRIOR_E = 2.9, 0.6
+"""Of |z| in mean absolute deviations of a Gaussian: quantile, mean excess above it."""
+PRIOR_EXCESSES = 12.0
+LARGEST = 300.0
+"""-log10 of the smallest double; there is no more to say."""
+CLIP = 2.5
+"""An excess counts for at most this many mean excesses, so that an anomaly does not teach the tail to expect it."""
+
+
+def score(s: float, q: float, e: float) -> float:
+    """-log10 of the tail probability; >= 0 for s >= 0."""
+    if s > q:
+        p = AT_QUANTILE + (s - q) / e * LOG10_E
+        return p if p < LARGEST else LARGEST
+    return AT_QUANTILE * s / q if s > 0.0 else 0.0
+
+
+def learned(s: float, q: float, e: float, samples: int, pace: float = 1.0) -> tuple[float, float]:
+    """Quantile and mean excess after one more statistic."""
+    step = pace * (0.008 + 1.0 / (samples + 30.0))
+    if s <= q:
+        q -= step * (1.0 - SHARE) * q
+        return (q if q > 0.5 else 0.5), e
+    excess = s - q
+    if excess > CLIP * e:
+        excess = CLIP * e
+    rate = pace / (PRIOR_EXCESSES + (1.0 - SHARE) * samples)
+    e += (rate if rate > 0.02 * pace else 0.02 * pace) * (excess - e)
+    return q + step * SHARE * (q if q > 1.0 else 1.0), (e if e > 0.1 else 0.1)
