@@ -121,7 +121,7 @@ def _tell_planned(
     row = row.model_copy(update={"planned_action_id": row.action_id})
     a = row.anomaly
     figures: dict[str, Scalar] = {"score": a.score, "severity": a.severity, "mode": mode, "metric": a.metric}
-    what = f"would {plan.why} (mode {mode}, nothing is done)" if mode in DRY else f"{plan.why} is planned"
+    what = f"{plan.why} would be done (mode {mode}, so it is not)" if mode in DRY else f"{plan.why} is planned"
     against = ""
     if a.value is not None and a.expected is not None:
         against = f", {a.value:g} against {a.expected:g} expected"

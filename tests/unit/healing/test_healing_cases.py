@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from schemas.records import AnomalyKind, RemediationStatus, Severity
+from streams.healing.executors.clearance import Clearance
+from streams.healing.executors.ledger import ExecutorsLayer
 from streams.healing.ports import Plan, Situation
 from streams.healing.settings import HealingSettings
+from streams.kit.layer import Event
+from streams.kit.loop import Loop
 from streams.policy.port import Answer, Outcome, Question
 
 
@@ -201,3 +205,22 @@ def test_the_control_loop_alpha_fails_over_to_beta(bench):
     assert bench.statuses(told) == [f"failover:{s}" for s in ("planned", "executing", "succeeded", "verified")]
     assert len({r.id for r in told}) == 4
     assert all(r.cause_id and r.reason.count(".") < 3 for r in told)
+
+
+def test_the_control_loop_closes_over_the_executors_ledger(make_bench, bench):
+    """Healing and the executors' pure part alone: a drain needs no I/O, so the loop closes in a replay too."""
+    anomaly = bench.anomaly() and bench.partition.rows['["incident","inc-svc-alpha"]'].anomaly
+    policy = make_bench.AllowAll()
+    loop = Loop({"healing": make_bench(policy=policy).layer, "executors": ExecutorsLayer(Clearance(policy))})
+    for asset in bench.partition.view.assets.values():
+        assert list(loop.feed(Event("assets", asset.id, asset, make_bench.T0, asset.id))) == []
+    out = list(loop.feed(Event("anomalies", "svc-alpha", anomaly, anomaly.at, anomaly.id)))
+    out += list(loop.advance(make_bench.T0 + 30_000))
+    seen = [(e.topic, str(getattr(e.value, "status", ""))) for e in out]
+    assert seen == [
+        ("remediations", "planned"),
+        ("remediations", "executing"),
+        ("action-outcomes", ""),
+        ("remediations", "succeeded"),
+        ("remediations", "verified"),
+    ]

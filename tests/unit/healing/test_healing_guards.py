@@ -183,7 +183,7 @@ def test_observe_and_suggest_only_say_what_would_be_done(bench, mode):
     bench.mode(mode, strategy="failover")
     told = bench.anomaly(at_s=1)
     assert bench.statuses(told) == ["failover:planned"]
-    assert f"would failover of svc-alpha to svc-beta (mode {mode}, nothing is done)" in told[0].reason
+    assert f"failover of svc-alpha to svc-beta would be done (mode {mode}, so it is not)" in told[0].reason
     assert bench.advance(3600) == []
 
 
