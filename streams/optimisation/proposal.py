@@ -140,14 +140,12 @@ def _shrink(
     if s.burn_rate is not None and s.burn_rate > settings.burn_rate_veto:
         return None
     expected = max(high, s.forecast.high if s.forecast is not None else 0.0)
-    limit = 1 - settings.tolerance_down / (2 if standing in DOWN else 1)
-    if expected >= limit:
-        return None
     wanted = max(s.units * expected, _highest_wish(s, row, settings))
     usage = tuple(m for m in (Metric.SATURATION, Metric.UTILIZATION) if m in s.figures)
-    if s.units >= 2:
-        return _scale_in(s, wanted, usage)
-    return _right_size(s, row, settings, usage)
+    if s.units < 2:
+        return _right_size(s, row, settings, usage) if expected < 1 else None
+    limit = 1 - settings.tolerance_down / (2 if standing in DOWN else 1)
+    return _scale_in(s, wanted, usage) if expected < limit else None
 
 
 def _highest_wish(s: Situation, row: AssetRow, settings: OptimisationSettings) -> float:
@@ -165,16 +163,17 @@ def _scale_in(s: Situation, wanted: float, usage: tuple[Metric, ...]) -> Proposa
 def _right_size(
     s: Situation, row: AssetRow, settings: OptimisationSettings, usage: tuple[Metric, ...]
 ) -> Proposal | None:
-    """VPA: the percentile of usage plus a margin, when the request lies outside p50-p95 or is old enough."""
+    """VPA: the percentile of the load plus a margin, when the size lies outside p50-p95 or is old enough."""
     margin = 1 + settings.right_size_margin
+    targets = {Metric.SATURATION: settings.target_saturation, Metric.UTILIZATION: settings.target_utilization}
 
-    def used(share: float) -> float:
-        return max(long_percentile(row.series[m], share, s.figures[m].greatest) for m in usage)
+    def load(share: float) -> float:
+        return max(long_percentile(row.series[m], share, s.figures[m].greatest) / targets[m] for m in usage)
 
-    to_units = max(settings.min_units, round(s.units * used(settings.right_size_percentile) * margin, 3))
+    to_units = max(settings.min_units, round(s.units * load(settings.right_size_percentile) * margin, 3))
     if to_units >= s.units or (s.units - to_units) / s.units < settings.right_size_min_change:
         return None
-    outside = not used(0.5) * margin <= 1 <= used(0.95) * margin
+    outside = not load(0.5) * margin <= 1 <= load(0.95) * margin
     since_at = row.sized_at or min(row.series[m].first_at for m in usage)
     if not outside and s.at - since_at < settings.right_size_every_h * 3_600_000:
         return None

@@ -109,9 +109,9 @@ class AssetRow:
     def copy(self) -> AssetRow:
         """Shallow: a series is copied by whoever changes it."""
         return AssetRow(
-            self.series.copy(), self.samples, self.newest_at, self.looked_at, self.next_look_at, self.cause_id, self.wishes,
-            self.pending, self.published, self.withdrawn, self.refused, self.stepped_down_at, self.sized_at, self.trend,
-            self.snapshot_at, self.snapshot,
+            self.series.copy(), self.samples, self.newest_at, self.looked_at, self.next_look_at, self.cause_id,
+            self.wishes, self.pending, self.published, self.withdrawn, self.refused, self.stepped_down_at,
+            self.sized_at, self.trend, self.snapshot_at, self.snapshot,
         )  # fmt: skip
 
 

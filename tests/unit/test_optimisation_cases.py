@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ class Bench:
         self.out += self.loop.feed(Event(topic, key, value, T + round(at_s * 1000), f"{topic}-{key}-{at_s}"))
         return self
 
-    def asset(self, asset_id: str = "a", **fields: object) -> Bench:
+    def asset(self, asset_id: str = "a", **fields: Any) -> Bench:
         return self.see("assets", asset_id, RegisteredAsset.model_validate({"id": asset_id, **fields}))
 
     def say(self, samples: Iterable[Sample]) -> Bench:
@@ -78,9 +79,9 @@ class Bench:
         return [e.value for e in self.out if isinstance(e.value, Performance) and e.value.asset_id == asset_id]
 
 
-def every(step_s: float, count: int, start_s: float = 0, asset: str = "a", **metrics: float) -> list[Sample]:
-    """`count` rounds of the same values."""
-    return [(start_s + i * step_s, asset, m, v) for i in range(count) for m, v in metrics.items()]
+def every(step_s: float, count: int, start_s: float = 0, **metrics: float) -> list[Sample]:
+    """`count` rounds of the same values of asset a."""
+    return [(start_s + i * step_s, "a", m, v) for i in range(count) for m, v in metrics.items()]
 
 
 def one(bench: Bench) -> Recommendation:
@@ -201,7 +202,7 @@ def test_o5_a_queue_with_no_throughput_at_all_is_stuck() -> None:
 
 
 def test_o5_throughput_against_what_is_declared_changes_the_decision() -> None:
-    fast = {"capabilities": (Capability(name="x", throughput_per_s=100),)}
+    fast: dict[str, Any] = {"capabilities": (Capability(name="x", throughput_per_s=100),)}
     found = one(Bench().asset(**fast).say(every(5, 30, **CALM, throughput_per_s=95)))
     assert (found.action, found.evidence["bound_by"]) == (OUT, "throughput_per_s")
     assert Bench().asset(**fast).say(every(5, 30, **CALM, throughput_per_s=60)).told() == []
@@ -430,7 +431,7 @@ def test_obligations_are_passed_on_and_kept() -> None:
 
 
 def test_burning_the_error_budget_vetoes_a_cut() -> None:
-    pool = {"capacity_units": 10}
+    pool: dict[str, Any] = {"capacity_units": 10}
     assert one(Bench().asset(**pool).say(every(5, 60, utilization=0.05, error_rate=0.005))).action is IN
     assert Bench().asset(**pool).say(every(5, 60, utilization=0.05, error_rate=0.02)).told() == []
 
