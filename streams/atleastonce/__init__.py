@@ -1,6 +1,6 @@
 """At-least-once Faust: the product's own app, consumer, recovery, producer and batch table (docs/adr/0002).
 
-    app = create_app("telemetry", broker="127.0.0.1:9092", datadir=Path("data"), inputs=["health-signals"], partitions=4)
+    app = create_app("telemetry", broker="127.0.0.1:9092", datadir=Path("data"), inputs=["signals"], partitions=4)
 
     @app.agent(app.batches)
     async def agent(stream):
@@ -10,15 +10,16 @@
 
     asyncio.run(run_apps([app], stop))
 
-Guarantee: every input message is in the state of its partition exactly once, and its outputs are published at least once,
-a repeat byte for byte like the first. Invariant: state, outputs and input offsets of a flush become durable together.
+Guarantee: every input message is in the state of its partition exactly once, and its outputs are published at least
+once, a repeat byte for byte like the first. Invariant: state, outputs and input offsets become durable together.
 """
 
-from streams.atleastonce.app import App, Plan, create_app
+from streams.atleastonce.app import App, create_app
 from streams.atleastonce.batch import Batch, Message, Output, RawMessage, dead_letter, partition_for
 from streams.atleastonce.declare import TopicSpec
 from streams.atleastonce.errors import AtLeastOnceError, ConfigurationError, Exit, NotOwned, TooLarge
 from streams.atleastonce.metrics import Metrics
+from streams.atleastonce.plan import Plan
 from streams.atleastonce.run import faust_worker, main, run_apps
 from streams.atleastonce.settings import AtLeastOnceSettings
 from streams.atleastonce.table import BatchTable

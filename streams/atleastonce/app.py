@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ from streams.atleastonce import poison
 from streams.atleastonce.batch import Batch, Message, Output, dead_letter
 from streams.atleastonce.changelog import Attempt
 from streams.atleastonce.consumer import Transport
-from streams.atleastonce.declare import TopicSpec, changelog_spec, declare
-from streams.atleastonce.errors import AtLeastOnceError, ConfigurationError, Exit, NotOwned
+from streams.atleastonce.declare import TopicSpec, declare
 from streams.atleastonce.ending import end_process
+from streams.atleastonce.errors import AtLeastOnceError, ConfigurationError, Exit, NotOwned
 from streams.atleastonce.liveness import watch
 from streams.atleastonce.metrics import Metrics
 from streams.atleastonce.ownership import Ownership
+from streams.atleastonce.plan import Plan, faust_options
 from streams.atleastonce.producer import ConfirmedProducer
 from streams.atleastonce.recovery import TableManager
 from streams.atleastonce.settings import AtLeastOnceSettings
@@ -28,25 +28,6 @@ from streams.atleastonce.table import BatchTable
 from streams.atleastonce.version import require_pinned
 
 PartitionCallback = Callable[[int], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the app reads and writes. All inputs have `partitions` partitions; so has the changelog."""
-
-    name: str
-    broker: str
-    datadir: Path
-    inputs: tuple[str, ...]
-    partitions: int
-    topics: tuple[TopicSpec, ...]
-    changelog: TopicSpec
-
-    def partitions_of(self, topic: str) -> int:
-        for spec in (*self.topics, self.changelog):
-            if spec.name == topic:
-                return spec.partitions
-        raise ConfigurationError(f"{self.name} does not declare topic {topic}")
 
 
 async def _nothing(_: int) -> None: ...
@@ -62,9 +43,10 @@ class App(faust.App):  # type: ignore[misc]
         self.on_partition_lost: PartitionCallback = _nothing
         self.on_fatal: Callable[[BaseException, int], None] = end_process
         self._failing: asyncio.Task[None] | None = None
-        super().__init__(plan.name, **_faust_options(plan, settings))
+        super().__init__(plan.name, TableManager=TableManager, **faust_options(plan, settings))
         self.ownership = Ownership(
-            plan.name, plan.broker, plan.datadir / plan.name, plan.changelog.name, settings, self.metrics, self._on_flushed, self.fail
+            plan.name, plan.broker, plan.datadir / plan.name, plan.changelog.name, settings, self.metrics,
+            self._on_flushed, self.fail,
         )  # fmt: skip
         self.batches = self.topic(*plan.inputs, key_type=bytes, value_type=bytes)
         self.table = self.tables.add(
@@ -88,11 +70,11 @@ class App(faust.App):  # type: ignore[misc]
         outputs: Sequence[Output] = (),
         applied: Mapping[str, int] | None = None,
     ) -> None:
-        """Hands changed rows (None = delete), outputs and applied offsets of one partition to its next flush: all or none.
+        """Hands changed rows (None = delete), outputs and applied offsets of a partition to the next flush.
 
         What belongs together must be staged in one call, or in several without an `await` between them. `applied` is
-        `{batch.topic: batch.next_offset}` once all of the batch is in `rows`; timers stage without it. Raises `NotOwned`,
-        `TooLarge`, or ValueError for an applied offset that was not delivered; then nothing of the call has an effect.
+        `{batch.topic: batch.next_offset}` once all of the batch is in `rows`; timers stage without it. Raises
+        `NotOwned`, `TooLarge`, or ValueError for an offset that was not delivered; then nothing has an effect.
         """
         flusher = self.ownership.flusher(partition)
         if flusher is None:
@@ -154,7 +136,7 @@ class App(faust.App):  # type: ignore[misc]
         """The agent finishes its batch, everything staged is flushed; then flushing waits for the next assignment."""
         try:
             async with asyncio.timeout(self.settings.stop_grace_s):
-                while self.consumer.agent_busy:
+                while self.consumer.agent_busy:  # noqa: ASYNC110 - Faust has no event for it
                     await asyncio.sleep(0.002)
                 await self.ownership.drain()
         except TimeoutError:
@@ -215,7 +197,7 @@ class App(faust.App):  # type: ignore[misc]
             flusher = self.ownership.flusher(batch.partition)
             if flusher is not None:
                 attempt = poison.next_attempt(self.suspect(batch.topic, batch.partition), batch)
-                self.log.error("attempt %s of %s on %s", attempt.count, self.settings.attempts, attempt)
+                self.log.error("attempt %s of %s on %s", attempt.tries, self.settings.attempts, attempt)
                 async with asyncio.timeout(self.settings.stop_grace_s):
                     await flusher.record_attempt(attempt)
         self.fail(error)
@@ -241,51 +223,9 @@ def create_app(
 ) -> App:
     """An app with group `name`, whose state is split by the partitions of `inputs` (all have `partitions`).
 
-    `broker` is "host:port[,...]"; `topics` are all topics it writes to, and inputs that need more than a partition count;
-    missing ones are created at the start, wrong counts end it (status 2). Each worker process needs its own `datadir`.
+    `broker` is "host:port[,...]"; `topics` are all topics it writes to, and inputs that need more than a partition
+    count; missing ones are created at the start, wrong counts end it (status 2). Each process needs its own `datadir`.
     """
     require_pinned(faust.__version__)
     settings = settings or AtLeastOnceSettings()
-    declared = {spec.name: spec for spec in topics}
-    for topic in inputs:
-        spec = declared.setdefault(topic, TopicSpec(topic, partitions, settings.replication))
-        if spec.partitions != partitions:
-            raise ConfigurationError(
-                f"{name}: input {topic} is declared with {spec.partitions} partitions, not {partitions}"
-            )
-    letters = settings.dead_letters
-    declared.setdefault(letters, TopicSpec(letters, 1, settings.replication))
-    changelog = changelog_spec(f"{name}-state-changelog", partitions, settings.replication, settings.compaction_lag_s)
-    plan = Plan(name, broker, datadir, tuple(inputs), partitions, tuple(declared.values()), changelog)
-    return App(plan, settings)
-
-
-def _faust_options(plan: Plan, settings: AtLeastOnceSettings) -> dict[str, Any]:
-    """Everything where Faust's default is unsafe, or slow, or noisy (docs/adr/0002)."""
-    return {
-        "broker": [f"kafka://{address}" for address in plan.broker.split(",")],
-        "datadir": plan.datadir / plan.name / "faust",
-        "store": "memory://",
-        "TableManager": TableManager,
-        "autodiscover": False,
-        "processing_guarantee": "at_least_once",
-        "broker_commit_interval": settings.commit_interval_s,
-        "broker_session_timeout": settings.session_timeout_s,
-        "broker_heartbeat_interval": settings.heartbeat_interval_s,
-        "broker_request_timeout": settings.request_timeout_s,
-        "broker_rebalance_timeout": max(60.0, 2 * settings.stop_grace_s),
-        "broker_max_poll_records": 4 * settings.batch_messages,
-        "consumer_auto_offset_reset": "earliest",
-        "consumer_max_fetch_size": settings.fetch_max_bytes,
-        "consumer_metadata_max_age_ms": 30_000,
-        "stream_wait_empty": True,
-        "stream_recovery_delay": 0.0,
-        "stream_buffer_maxsize": 1_000_000,
-        "table_standby_replicas": settings.standby_replicas,
-        "topic_partitions": plan.partitions,
-        "topic_replication_factor": settings.replication,
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "web_enabled": False,
-        "worker_redirect_stdouts": False,
-    }
+    return App(Plan.of(name, broker, datadir, inputs, partitions, topics, settings), settings)

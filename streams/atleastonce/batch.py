@@ -11,7 +11,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class Message(Protocol):
-    """One consumed record, raw (L6): decoding is the agent's, so that a bad value is never lost or acked out of order."""
+    """One consumed record, raw (L6): the agent decodes it, so that a bad value is never lost or acked out of order."""
 
     @property
     def offset(self) -> int: ...
@@ -31,7 +31,7 @@ class Message(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """A `Message` made by hand (the consumer passes its client's own record objects, which have the same attributes)."""
+    """A `Message` made by hand (the consumer passes its client's own record objects, same attributes)."""
 
     offset: int
     timestamp: int
@@ -88,7 +88,7 @@ def dead_letter(
 
 @lru_cache(maxsize=65_536)
 def partition_for(key: bytes, partitions: int) -> int:
-    """The partition that Java clients, aiokafka and librdkafka's `murmur2_random` choose for a key that is not empty."""
+    """The partition that Java clients, aiokafka and librdkafka's `murmur2_random` choose for this key (not empty)."""
     return (_murmur2(key) & 0x7FFFFFFF) % partitions
 
 

@@ -5,8 +5,8 @@ One flush of one partition, in this order (librdkafka keeps it, and one flush is
     row | outbox chunk ...  |  marker          -> the flush is in the log when the marker is
     ^ each carries the flush id (epoch, nonce, seq)
 
-A worker that takes a partition over first writes a *claim* with the next epoch; what an older epoch writes after that is
-void. Keys are fixed per kind, so that compaction keeps the newest of each.
+A worker that takes a partition over first writes a *claim* with the next epoch; what an older epoch writes after that
+is void. Keys are fixed per kind, so that compaction keeps the newest of each.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ class Claim(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """The process ended `count` times while an agent worked on messages [start, end) of `topic`."""
+    """The process ended `tries` times while an agent worked on messages [start, end) of `topic`."""
 
     topic: str
     start: int
     end: int
-    count: int
+    tries: int
 
 
 def flush_entries(

@@ -2,10 +2,10 @@
 
 Differences to Faust's aiokafka consumer, and why:
 
-- its drain loop runs four tasks per message (`wait_first`); ours delivers one event per batch and awaits nothing between;
+- its drain loop runs four tasks per message (`wait_first`); ours delivers one event per batch, with no task between;
 - a fetch that was under way while the flow stopped is thrown away, and no partition resumes without a seek to the exact
   offset that its state needs (L1: stock resumes first and clears queues that already hold messages);
-- the committable offset comes from the ledger (L2), a failed commit is not noted as done, and a final ack changes nothing.
+- the committable offset comes from the ledger (L2), a failed commit is not noted as done, a final ack changes nothing.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Consumer(StockConsumer):  # type: ignore[misc]
 
     async def parked(self) -> None:
         """Nothing is being fetched or delivered any more. Call after `stop_flow`."""
-        while not self._parked.is_set() and self.app._fetcher.started and not self.app._fetcher.should_stop:
+        fetcher = self.app._fetcher
+        while not self._parked.is_set() and fetcher.started and not fetcher.should_stop:  # noqa: ASYNC110
             await asyncio.sleep(ROOM_POLL_S)
 
     async def start_at(self, ledgers: Mapping[TP, Ledger], never: Iterable[TP]) -> None:

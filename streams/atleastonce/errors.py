@@ -38,7 +38,7 @@ class ChangelogCorrupt(AtLeastOnceError):
 
 
 class TooLarge(AtLeastOnceError):
-    """A row or an output that no broker with this `max_record_bytes` would take; raised by `stage`, before any effect."""
+    """A row or output over `max_record_bytes`, which the broker would refuse; raised by `stage`, before any effect."""
 
 
 class NotOwned(AtLeastOnceError):

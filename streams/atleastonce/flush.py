@@ -2,7 +2,7 @@
 
     stage ... stage            (next batches go on while a flush is in flight)
         |
-        v   1  rows, outbox, marker -> changelog, confirmed, and nobody else wrote in between (else: Fenced)
+        v   1  rows, outbox, marker -> changelog, confirmed, and no claim of another between (else: Fenced)
       flush 2  rows + position -> local store       } at the same time:
             3  outputs -> their topics, confirmed   } the marker already holds both
         |
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from streams.atleastonce import changelog
 from streams.atleastonce.batch import Output
 from streams.atleastonce.changelog import Applied, Attempt, FlushId, Owner
-from streams.atleastonce.errors import Fenced, TooLarge
+from streams.atleastonce.errors import TooLarge
 from streams.atleastonce.metrics import Metrics
 from streams.atleastonce.producer import ConfirmedProducer, Outgoing
 from streams.atleastonce.replay import Position
@@ -71,12 +71,13 @@ class PartitionFlusher:
         topic_ids: Mapping[str, str],
         metrics: Metrics,
         on_flushed: Callable[[int, Mapping[str, int]], None],
+        audit: Callable[[int, Owner, FlushId, int, int], frozenset[bytes]],
     ) -> None:
         self.partition, self.changelog_topic, self.store, self.metrics = partition, changelog_topic, store, metrics
         self.position = tenure.position
         self._owner, self._next_offset, self._seq = tenure.owner, tenure.next_offset, 0
         self._producer, self._executor, self._settings = producer, executor, settings
-        self._topic_ids, self._on_flushed = topic_ids, on_flushed
+        self._topic_ids, self._on_flushed, self._audit = topic_ids, on_flushed, audit
         self._staged = Staged()
         self._work, self._hurry, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._may_flush = asyncio.Event()
@@ -122,7 +123,7 @@ class PartitionFlusher:
             await self.flush()
 
     def suspend(self) -> None:
-        """While it is not known whose the partition is. What is staged meanwhile is flushed after `resume`, or dropped."""
+        """While it is not known whose the partition is. What is staged meanwhile waits for `resume`, or is dropped."""
         self._may_flush.clear()
 
     def resume(self) -> None:
@@ -161,24 +162,32 @@ class PartitionFlusher:
             applied[topic] = Applied(next_offset, self._topic_ids.get(topic, ""))
         entries = changelog.flush_entries(flush, staged.rows, staged.outputs, applied)
         first = self._next_offset
-        await self._append(entries)
+        void = await self._append(flush, entries)
         self._seq = flush.seq
         attempts = {a.topic: a for a in self.position.attempts.values() if a.end > staged.applied.get(a.topic, 0)}
-        self.position = Position(first, flush, applied, self.position.void - staged.rows.keys(), attempts)
+        self.position = Position(first, flush, applied, void, attempts)
         loop = asyncio.get_running_loop()
         stored = loop.run_in_executor(self._executor, self.store.write, staged.rows, self.position)
         await asyncio.gather(stored, self._producer.deliver(Outgoing.of(output) for output in staged.outputs))
+        if void:
+            self._stage_repair(void)
 
-    async def _append(self, entries: Sequence[changelog.Entry]) -> None:
+    def _stage_repair(self, void: frozenset[bytes]) -> None:
+        """The newest version of these keys in the log is not ours: write the committed one again (see `replay`)."""
+        newer = self._staged.rows
+        self.stage({key: self.store.get(key) for key in void if key not in newer}, (), {})
+        self.metrics.repaired_rows += len(void)
+
+    async def _append(self, flush: FlushId, entries: Sequence[changelog.Entry]) -> frozenset[bytes]:
+        """Gives the keys that someone else, not the owner, wrote meanwhile. Raises `Fenced` if we are not the owner."""
         topic, partition = self.changelog_topic, self.partition
         where = await self._producer.deliver(Outgoing(topic, partition, *entry) for entry in entries)
-        expected = self._next_offset
-        self._next_offset += len(entries)
-        if where[0][1] != expected or where[-1][1] != expected + len(entries) - 1:
-            raise Fenced(
-                f"{topic}[{partition}]: our records are at {where[0][1]}..{where[-1][1]} instead of {expected}.. : another worker "
-                f"has claimed the partition while we were cut off from the group. Its outputs are not sent; restart to rejoin."
-            )
+        first, last = self._next_offset, where[-1][1]
+        self._next_offset = last + 1
+        if last - first == len(entries) - 1:
+            return frozenset()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._audit, partition, self._owner, flush, first, last)
 
     def checked_size(self, rows: Mapping[bytes, bytes | None], outputs: Sequence[Output]) -> int:
         limit = self._settings.max_record_bytes - ENVELOPE_BYTES

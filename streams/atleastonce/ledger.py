@@ -2,9 +2,9 @@
 
     start <= committed' <= flushed <= staged <= delivered        (offsets of the *next* message)
 
-Closes L2: stock Faust derives the committable offset from a list of acked offsets, lets a gap of one at its head through,
-and lets anything through while nothing was committed. Here an offset is committable when the flush that contains all
-messages before it is in the changelog, in the store, and its outputs are confirmed.
+Closes L2: stock Faust derives the committable offset from a list of acked offsets, lets a gap of one at its head
+through, and lets anything through while nothing was committed. Here an offset is committable when the flush that
+contains all messages before it is in the changelog, in the store, and its outputs are confirmed.
 """
 
 from __future__ import annotations

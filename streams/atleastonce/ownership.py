@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from streams.atleastonce.audit import audit
 from streams.atleastonce.batch import Output
-from streams.atleastonce.changelog import Applied
+from streams.atleastonce.changelog import Applied, FlushId, Owner
 from streams.atleastonce.flush import PartitionFlusher, Tenure
 from streams.atleastonce.metrics import Metrics
 from streams.atleastonce.producer import ConfirmedProducer
@@ -137,10 +138,17 @@ class Ownership:
         finally:
             consumer.close()
 
+    def _audit(self, partition: int, owner: Owner, flush: FlushId, first: int, last: int) -> frozenset[bytes]:
+        consumer = changelog_consumer(self._bootstrap, self._name, self._settings)
+        try:
+            return audit(consumer, self.topic, partition, owner, flush, first, last, self._settings.delivery_timeout_s)
+        finally:
+            consumer.close()
+
     def _hold(self, partition: int, store: PartitionStore, tenure: Tenure, producer: ConfirmedProducer) -> None:
         flusher = PartitionFlusher(
-            partition, self.topic, tenure, store, producer, self._executor, self._settings, self.topic_ids, self._metrics,
-            self._on_flushed,
+            partition, self.topic, tenure, store, producer, self._executor, self._settings, self.topic_ids,
+            self._metrics, self._on_flushed, self._audit,
         )  # fmt: skip
         flusher.closing = lambda p: self.closing(p)
         task = asyncio.create_task(flusher.run(), name=f"{self.topic}[{partition}] flusher")

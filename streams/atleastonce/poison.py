@@ -2,7 +2,7 @@
 
     agent raises on a batch [s, e)     -> attempt (s, e, 1), process ends with 70, nothing was acked
     restart: messages of [s, e) come one by one; the agent raises on m -> attempt (m, m+1, 2), ends
-    ... until count >= `attempts` with m alone                         -> m goes to the dead letters, the stream goes on
+    ... until tries >= `attempts` with m alone                         -> m goes to the dead letters, the stream goes on
 
 The attempt is a record of the partition's changelog: it survives a wiped folder and goes where the partition goes.
 """
@@ -16,10 +16,10 @@ from streams.atleastonce.changelog import Attempt
 
 
 def next_attempt(before: Attempt | None, batch: Batch) -> Attempt:
-    """The count goes on if this batch lies within the range of the last attempt, and starts anew otherwise."""
+    """`tries` goes on if this batch lies within the range of the last attempt, and starts anew otherwise."""
     start, end = batch.messages[0].offset, batch.next_offset
     again = before is not None and before.start <= start and end <= before.end
-    return Attempt(batch.topic, start, end, (before.count if before is not None and again else 0) + 1)
+    return Attempt(batch.topic, start, end, (before.tries if before is not None and again else 0) + 1)
 
 
 def cut(suspect: Attempt | None, messages: Sequence[Message], at: int, size: int) -> int:
@@ -34,4 +34,4 @@ def cut(suspect: Attempt | None, messages: Sequence[Message], at: int, size: int
 
 def condemned(suspect: Attempt | None, offset: int, attempts: int) -> bool:
     """This message alone ended the process `attempts` times (the first time it may have been one of a batch)."""
-    return suspect is not None and suspect.count >= attempts and (suspect.start, suspect.end) == (offset, offset + 1)
+    return suspect is not None and suspect.tries >= attempts and (suspect.start, suspect.end) == (offset, offset + 1)

@@ -1,7 +1,7 @@
 """Records that are confirmed, or an error: librdkafka's idempotent producer behind Faust's producer interface (L7, L8).
 
-Stock Faust logs a failed send as a warning and commits the input all the same. Here `flush` (which Faust awaits before each
-commit) and `deliver` raise for any record that the broker did not confirm.
+Stock Faust logs a failed send as a warning and commits the input all the same. Here `flush` (which Faust awaits before
+each commit) and `deliver` raise for any record that the broker did not confirm.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class ConfirmedProducer:
     """One idempotent producer, polled by its own thread; never blocks the event loop. Safe from several threads."""
 
     FULL_WAIT_S = 0.01
+    YIELD_EVERY = 1_000
 
     def __init__(self, bootstrap: str, name: str, settings: AtLeastOnceSettings) -> None:
         self._librdkafka = Librdkafka(
@@ -96,8 +97,10 @@ class ConfirmedProducer:
         records = list(records)
         delivery = self._new(len(records))
         for index, record in enumerate(records):
-            while not self._produce(record, delivery, index):
+            while not self._produce(record, delivery, index):  # noqa: ASYNC110 - librdkafka has no event for room
                 await asyncio.sleep(self.FULL_WAIT_S)
+            if index % self.YIELD_EVERY == self.YIELD_EVERY - 1:
+                await asyncio.sleep(0)
         return await asyncio.wrap_future(delivery.done)
 
     def deliver_blocking(self, records: Iterable[Outgoing], timeout_s: float | None = None) -> list[tuple[int, int]]:

@@ -37,13 +37,13 @@ class Recovery(StockRecovery):  # type: ignore[misc]
         self._announced: set[int] = set()
 
     # Stock tasks that would read changelogs through the input's consumer; `on_rebalance` starts ours instead.
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]
     async def _restart_recovery(self) -> None: ...
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]
     async def _slurp_changelogs(self) -> None: ...
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]
     async def _publish_stats(self) -> None: ...
 
     def flush_buffers(self) -> None: ...
@@ -75,7 +75,7 @@ class Recovery(StockRecovery):  # type: ignore[misc]
             await self._recover(assigned, generation)
         except Interrupted as reason:
             self.log.info("%s: the assignment changed", reason)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with it
             self.app.fail(error)
 
     def _check(self, generation: int) -> None:
@@ -100,7 +100,7 @@ class Recovery(StockRecovery):  # type: ignore[misc]
         await self._go(generation)
 
     def _wanted(self, assigned: set[TP]) -> tuple[set[int], set[int]]:
-        """Active and standby partitions. An active one needs all its input partitions, or it waits for the next rebalance."""
+        """Active and standby partitions. An active one needs all its inputs, or it waits for the next rebalance."""
         topic, inputs = self.app.ownership.topic, self.app.plan.inputs
         active = {tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == topic}
         standby = {tp.partition for tp in self.app.assignor.assigned_standbys() if tp.topic == topic} - active
@@ -145,13 +145,18 @@ class Recovery(StockRecovery):  # type: ignore[misc]
         return {tp: self._ledger(tp, *points[tp]) for tp in tps}
 
     def _ledger(self, tp: TP, committed: int | None, earliest: int, end: int) -> Ledger:
+        if committed is not None and committed > end:
+            self.log.warning(
+                "%s: commit %s is beyond its end %s, begins anew: was it created again?", tp, committed, end
+            )
+            committed = None
         applied = self.app.ownership.applied(tp.partition).get(tp.topic)
         contained = applied.next_offset if applied else 0
         start = max(contained, committed or 0)
         if contained > end:
             raise ConfigurationError(
-                f"the state of partition {tp.partition} contains {tp.topic} up to {contained}, but the topic ends at {end}: it was "
-                f"deleted and created again. Delete topic {self.app.ownership.topic} and the data folder to begin anew."
+                f"the state of partition {tp.partition} contains {tp.topic} up to {contained}, it ends at {end}: "
+                f"it was created again. Delete topic {self.app.ownership.topic} and the data folder to begin anew."
             )
         if start < earliest:
             self.log.warning("%s: messages %s..%s are gone (retention) before they were read", tp, start, earliest - 1)
@@ -176,6 +181,8 @@ class Recovery(StockRecovery):  # type: ignore[misc]
 
 class TableManager(StockTableManager):  # type: ignore[misc]
     """Uses our recovery, and begins at once (stock waits a second for other tables to be declared)."""
+
+    _recovery: Recovery | None
 
     @property
     def recovery(self) -> Recovery:

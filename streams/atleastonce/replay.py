@@ -4,14 +4,14 @@
                                         \\--- claim of another owner ---> void
     record of an older owner -------------------------------------------> void
 
-Invariant: after any prefix of the log, `rows` is the state after a whole number of flushes.
+Invariant: after any prefix of the log, the committed rows are the state after a whole number of flushes.
 
 *Void* keys are those whose newest version in the log is not committed. Compaction would keep that one and drop the
 committed one, so whoever owns the partition writes them again before anything else.
 
-In the compacted part of a log, markers and claims are missing (a newer one has the same key). There, rows of a flush whose
-marker is gone are committed, or are overwritten further on by the repair; so they count as committed as soon as a
-record of a later flush shows that their marker must have been dropped.
+In the compacted part of a log, markers and claims are missing (a newer one has the same key). There, rows of a flush
+whose marker is gone are committed, or are overwritten further on by the repair; so they count as committed as soon as
+a record of a later flush shows that their marker must have been dropped.
 """
 
 from __future__ import annotations
@@ -58,17 +58,20 @@ class Position:
 
 
 class Replay:
-    """Feed every record in order; take the committed rows out with `drain`."""
+    """Feed every record in order; take the committed rows out with `drain`.
 
-    def __init__(self, start: Position | None = None) -> None:
+    `owner` is who holds the partition at that point, if it is not whose flush was the last.
+    """
+
+    def __init__(self, start: Position | None = None, owner: Owner | None = None) -> None:
         start = start or Position()
         self.last, self.applied = start.last, dict(start.applied)
-        self.owner = start.last.owner if start.last else NOBODY
-        self.void: set[bytes] = set(start.void)
+        self.owner = owner or (start.last.owner if start.last else NOBODY)
+        self._void: dict[bytes, int] = dict.fromkeys(start.void, -1)
         self.attempts: dict[str, Attempt] = dict(start.attempts)
         self._restart_at = start.restart_at
         self._rows: dict[bytes, bytes | None] = {}
-        self._pending: dict[bytes, bytes | None] = {}
+        self._pending: dict[bytes, tuple[int, bytes | None]] = {}
         self._pending_id: FlushId | None = None
         self._pending_from = 0
         self._chunks: dict[int, bytes] = {}
@@ -96,8 +99,12 @@ class Replay:
         rows, self._rows = self._rows, {}
         return rows, self.position()
 
+    @property
+    def void(self) -> frozenset[bytes]:
+        return frozenset(self._void)
+
     def position(self) -> Position:
-        return Position(self._restart_at, self.last, dict(self.applied), frozenset(self.void), dict(self.attempts))
+        return Position(self._restart_at, self.last, dict(self.applied), self.void, dict(self.attempts))
 
     def outbox(self) -> list[Output]:
         """Outputs of the last committed flush: they may not have been delivered."""
@@ -108,13 +115,13 @@ class Replay:
     def _content(self, offset: int, key: bytes, flush: FlushId, content: bytes | None) -> None:
         if not self._is_current(flush.owner):
             if key[:1] == changelog.ROW:
-                self.void.add(key[1:])
+                self._void[key[1:]] = offset
             return
         if self._pending_id != flush:
             self._commit_pending()
             self._pending_id, self._pending_from = flush, offset
         if key[:1] == changelog.ROW:
-            self._pending[key[1:]] = content
+            self._pending[key[1:]] = offset, content
         else:
             self._chunks[changelog.chunk_index(key)] = content or b""
 
@@ -135,7 +142,7 @@ class Replay:
         if self._pending_id is not None and _not_after(self._pending_id, claim.previous):
             self._commit_pending()
         else:
-            self.void.update(self._pending)
+            self._void.update({key: offset for key, (offset, _) in self._pending.items()})
         self._forget_pending()
         self.owner = claim.owner
 
@@ -147,8 +154,10 @@ class Replay:
         return owner == self.owner
 
     def _commit_pending(self) -> None:
-        self._rows.update(self._pending)
-        self.void.difference_update(self._pending)
+        for key, (offset, content) in self._pending.items():
+            self._rows[key] = content
+            if self._void.get(key, offset) < offset:
+                del self._void[key]
         self._forget_pending()
 
     def _forget_pending(self) -> None:

@@ -26,7 +26,8 @@ async def run_apps(
     try:
         for app in apps:
             started.append(app)
-            await app.start()
+            if not await _start(app, stop):
+                return
         if on_ready is not None:
             await on_ready()
         watchers = [asyncio.create_task(_ended(app), name=f"{app.plan.name} watcher") for app in apps]
@@ -37,8 +38,20 @@ async def run_apps(
         await asyncio.gather(*(app.stop() for app in reversed(started)), return_exceptions=False)
 
 
+async def _start(app: App, stop: asyncio.Event) -> bool:
+    """False: told to stop before all partitions were restored."""
+    starting, stopping = asyncio.ensure_future(app.start()), asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        await starting
+        return True
+    starting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return False
+
+
 async def _ended(app: App) -> None:
-    while not app.should_stop:
+    while not app.should_stop:  # noqa: ASYNC110 - Faust has no event for it
         await asyncio.sleep(0.2)
     app.fail(app.crash_reason or RuntimeError(f"{app.plan.name} stopped by itself"))
 

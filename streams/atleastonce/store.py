@@ -23,10 +23,10 @@ LOCK_WAIT_S = 15.0
 
 
 class PartitionStore:
-    """Rows and position are written in one write batch: after any kill the store is a state that once was committed.
+    """Rows and position are written in one write batch: after any kill the store is a committed state.
 
-    `lineage` is the changelog topic's id: a store of another topic (deleted and created again) is thrown away, and so is one
-    not written for `store_max_age_s` (tombstones that it missed may be gone from the changelog) or that can't be read.
+    `lineage` is the changelog topic's id: a store of another topic (deleted and created again) is thrown away, and so
+    is one not written for `store_max_age_s` (tombstones that it missed may be gone from the changelog) or unreadable.
     """
 
     def __init__(self, path: Path, settings: AtLeastOnceSettings, lineage: str) -> None:

@@ -1,4 +1,4 @@
-"""The layer's table as Faust sees it, so that its assignor places changelog and standby partitions beside the inputs."""
+"""The layer's table as Faust sees it: its assignor places changelog and standby partitions beside the inputs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from faust.tables.table import Table
 from faust.types import TP
 
 from streams.atleastonce.errors import NotOwned
+from streams.atleastonce.flush import PartitionFlusher
 
 if TYPE_CHECKING:
     from streams.atleastonce.app import App
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class BatchTable(Table):  # type: ignore[misc]
     """Bytes to bytes, by partition. Written by `App.stage` only: a whole flush or nothing.
 
-    The rows live in `store.PartitionStore` and the changelog format is `changelog`'s; the dictionary interface of a Faust
+    The rows live in `store.PartitionStore`, the changelog format is `changelog`'s; the dictionary interface of a Faust
     table (a changelog record per assignment, a store read per get) is switched off.
     """
 
@@ -28,14 +29,14 @@ class BatchTable(Table):  # type: ignore[misc]
         return self._held(partition).store.rows()
 
     def get_row(self, partition: int, key: bytes) -> bytes | None:
-        return self._held(partition).store.get(key)  # type: ignore[no-any-return]
+        return self._held(partition).store.get(key)
 
     def applied(self, partition: int) -> dict[str, int]:
         """The next offset of each input topic that the committed rows do not contain yet."""
         self._held(partition)
         return {topic: at.next_offset for topic, at in self.app.ownership.applied(partition).items()}
 
-    def _held(self, partition: int) -> Any:
+    def _held(self, partition: int) -> PartitionFlusher:
         flusher = self.app.ownership.flusher(partition)
         if flusher is None:
             raise NotOwned(f"partition {partition} of table {self.name} is not held by this worker")

@@ -11,6 +11,6 @@ def require_pinned(found: str) -> None:
     """Refuses any other version: this package overrides methods that are private to faust-streaming 0.15.3."""
     if found != PINNED:
         raise ConfigurationError(
-            f"faust-streaming {found} is installed, {PINNED} is needed: `streams.atleastonce` closes message losses of exactly "
-            f"that version. To upgrade, run tests/contract/test_faust_*.py on the new one and change PINNED after reading them."
+            f"faust-streaming {found} is installed, {PINNED} is needed: `streams.atleastonce` closes message losses of "
+            f"exactly that version. To upgrade, run tests/contract/test_faust_*.py on the new one, then change PINNED."
         )

@@ -7,9 +7,9 @@ message that is lost or applied twice shows in them.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -32,6 +32,8 @@ def add_counter(app: App, out: str) -> None:
     @app.agent(app.batches)
     async def count(stream):  # type: ignore[no-untyped-def]
         async for batch in stream:
+            if any(message.value == b"hang" for message in batch.messages):
+                await asyncio.sleep(3600)
             step(app, batch, rows[batch.partition], out)
 
 
@@ -41,8 +43,6 @@ def step(app: App, batch: Batch, rows: dict[bytes, Row], out: str) -> None:
     for message in batch.messages:
         if message.value == b"poison":
             raise RuntimeError("poison")
-        if message.value == b"kill":
-            os._exit(137)
         if message.value is None or not message.value.isdigit():
             app.dead_letter(batch, message, "undecodable", "not a number")
             continue
