@@ -85,7 +85,9 @@ def _worker(
         return Worker(card, app, REGISTER[card.name](app, layer, config))
     ledger, actions = build_executors(settings)
     runner = executors.register(app, ledger, config)
-    return Worker(card, app, runner, EffectDriver(runner, ledger, in_event_time(actions), _flushed(app)))
+    return Worker(
+        card, app, runner, EffectDriver(runner, ledger, in_event_time(actions), _flushed(app), actions.log.begin)
+    )
 
 
 def _flushed(app: App) -> Callable[[int], Awaitable[None]]:

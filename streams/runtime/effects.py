@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from schemas.records import ActionOutcome, Remediation
 from streams.kit.layer import Step
 from streams.kit.world import World
+from streams.runtime.owned import Owned
 from streams.runtime.runner import LayerRunner
 
 LOOK_S = 0.02
@@ -35,10 +36,14 @@ class EffectDriver:
         layer: EffectLayer,
         run: Callable[[Remediation, World], Awaitable[ActionOutcome]],
         flushed: Callable[[int], Awaitable[None]],
+        begun_before: Callable[[str], object],
     ) -> None:
+        """`begun_before` is told each action id that a restored row holds as pending: it may have had its effect."""
         self._runner, self._layer, self._run, self._flushed = runner, layer, run, flushed
         self._running: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._begun_before = begun_before
+        runner.on_loaded = self._loaded
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._look(), name="effects")
@@ -61,6 +66,10 @@ class EffectDriver:
                     await self._flushed(partition)
                 for order in orders:
                     self._begin(partition, order)
+
+    def _loaded(self, _partition: int, owned: Owned) -> None:
+        for order in self._layer.pending(owned.machine.rows):
+            self._begun_before(order.action_id)
 
     def _begin(self, partition: int, order: Remediation) -> None:
         task = asyncio.create_task(self._carry_out(partition, order), name=f"effect {order.action_id}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -86,6 +86,7 @@ class LayerRunner:
         self._offsets: dict[str, int] = {}
         self._recent: deque[ViewRecord] = deque(maxlen=KEPT_VIEW_RECORDS)
         self._waiting: set[int] = set()
+        self.on_loaded: Callable[[int, Owned], None] = lambda _partition, _owned: None
         self._reader = ViewReader(config.broker, config.views, self.take_views, host.fail, f"maestro-{layer.name}")
         self._ticker: asyncio.Task[None] | None = None
 
@@ -122,6 +123,7 @@ class LayerRunner:
         self._waiting.discard(partition)
         owned = restored(self.layer, self.view, self.host.rows(partition), dict(self._offsets))
         self.owned[partition] = owned
+        self.on_loaded(partition, owned)
         for record in self._recent:
             self.commit(partition, owned, owned.on_view(record))
 

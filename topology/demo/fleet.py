@@ -151,7 +151,7 @@ class Fleet:
         return Capability(
             name=pool.name,
             latency_ms=pool.latency_ms,
-            throughput_per_s=pool.throughput_per_s,
+            throughput_per_s=2.0 * pool.throughput_per_s,
             reliability=0.999,
             cost_usd_per_unit=cost,
         )
