@@ -6,6 +6,9 @@ BIN := .venv/bin
 # The tool that writes the lock; only `make lock` installs it, into a folder of its own.
 UV := uv==0.13.9
 
+COMPILE := pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
+	--python-version 3.11 --custom-compile-command "make lock"
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types imports schemas graph check bench lock clean venv
 
@@ -43,8 +46,8 @@ bench: venv ## ARGS names one; without, all
 
 lock: venv ## both lock files anew: Python packages and Kafka's jars
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q $(UV)
-	@.venv-lock/bin/uv pip compile -q --upgrade pyproject.toml --group dev --universal --generate-hashes \
-		--no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" -o requirements.lock
+	@.venv-lock/bin/uv pip compile $(COMPILE) --upgrade --group dev -o requirements.lock
+	@.venv-lock/bin/uv pip compile $(COMPILE) --constraint requirements.lock -o requirements-runtime.lock
 	@rm -rf .venv-lock
 	@$(BIN)/python scripts/lock_jars.py
 
