@@ -12,11 +12,11 @@ from schemas.records import Scalar as EvidenceValue
 from streams.kit import ids
 from streams.telemetry import incident, shapes, tails
 from streams.telemetry.detector import KINDS, SEVERITIES, Detector
-from streams.telemetry.state import DRIFT, JUMP, LEVEL, OSCILLATION, SHIFT, SeriesState
+from streams.telemetry.state import DRIFT, JUMP, OSCILLATION, RING, SeriesState
 
 SURE_SAMPLES = 50
 """Samples from which the sampling interval is known well enough for an absence to be of high severity."""
-DRIFT_SAMPLES, LOCAL_SAMPLES = 32, 8
+LOCAL_SAMPLES = 8
 STATES = {
     incident.OPENED: AnomalyState.OPENED,
     incident.CHANGED: AnomalyState.CHANGED,
@@ -121,9 +121,9 @@ def _record(
 
 
 def _slope(s: SeriesState, kind: int) -> tuple[float, float]:
-    if kind in (DRIFT, SHIFT) and s.trigger == LEVEL and s.age < DRIFT_SAMPLES:
-        return shapes.slope(s, DRIFT_SAMPLES)
-    return shapes.slope(s, max(s.age, LOCAL_SAMPLES) if kind == DRIFT else LOCAL_SAMPLES)
+    if kind != DRIFT:
+        return shapes.slope(s, LOCAL_SAMPLES)
+    return shapes.slope(s, shapes.ramp_samples(shapes.recent(s, RING), LOCAL_SAMPLES))
 
 
 def _band(d: Detector, x: float) -> tuple[float, float]:

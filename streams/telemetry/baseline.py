@@ -15,7 +15,7 @@ MIN_SEASON_SAMPLES = 40
 SEASON_ENTER, SEASON_LEAVE = 0.8, 1.0
 SEASON_RATE = 0.3
 """Weight of the newest day in a bucket."""
-CONSTANT_FLOOR = 0.01
+CONSTANT_FLOOR = 0.005
 """Share of the value that counts as one deviation while a series has never changed: no other scale is known."""
 STEP_FLOOR = 0.5
 TINY = 1e-100

@@ -136,7 +136,7 @@ class Detector:
         change = incident.follow(s, c, m)
         incident.note_state(s, c)
         if change == RETURNED:
-            incident.close(s)
+            incident.close(s, m.residual)
         elif change == ACCEPTED:
             incident.accept(s)
         elif self._grade(score) and change == NONE:

@@ -50,26 +50,42 @@ MIN_LEVEL_SAMPLES = 40
 DAILY_SWING = 260.0
 """Deviations per season: until two seasons are known, a slower rise could be the season itself (a swing of +-40)."""
 MEMORY_OF_KIND = 40
+ACTIVITY_SAMPLES = 16
+BEFORE_ONSET = 12
+"""Samples before the onset that show whether the level jumped or had been climbing."""
+YOUNG = 1.0
+REFERENCE_INTERVAL_MS = 300_000.0
+"""The sampling interval that `enter_score` is meant for."""
 HISTORY_BITS = 21
 HISTORY_MASK = (1 << HISTORY_BITS) - 1
 
 
 def due(s: SeriesState, c: TelemetrySettings, m: Reading) -> int | None:
     """The statistic that opens an incident with this sample, if any."""
-    n = s.samples
-    if n < c.min_history_samples:
+    highest = m.jump_p if m.jump_p > m.slow_p else m.slow_p
+    if (highest < c.enter_score and m.activity_p < c.enter_score) or s.samples < c.min_history_samples:
         return None
-    enter = c.enter_score + 1.5 / (1.0 + n / 300.0)
+    enter = c.enter_score + _caution(s)
     trigger = None
     if m.jump_p >= enter:
         trigger = JUMP
-    elif m.slow_p >= enter and _level_may_open(s, c, m):
+    elif m.slow_p >= enter:
         trigger = LEVEL
-    elif m.activity_p >= enter and n > MIN_LEVEL_SAMPLES:
-        trigger = ACTIVITY
-    if trigger is None or _openings(s) > ALWAYS_SHARE * min(n, OPENINGS_MEMORY) + 1.0:
+    elif m.activity_p >= enter and s.samples > MIN_LEVEL_SAMPLES:
+        explained = shapes.level_kind(shapes.recent(s, ACTIVITY_SAMPLES))[1]
+        trigger = LEVEL if explained > shapes.CLEARLY else ACTIVITY
+    if trigger == LEVEL and not _level_may_open(s, c, m):
+        return None
+    if trigger is None or _openings(s) > ALWAYS_SHARE * min(s.samples, OPENINGS_MEMORY) + 1.0:
         return None
     return trigger
+
+
+def _caution(s: SeriesState) -> float:
+    """What is added to the entry score: a young tail is uncertain, and a fast series is tested more often a day."""
+    n = s.samples
+    often = math.log10(REFERENCE_INTERVAL_MS / max(s.interval_ms, 1.0))
+    return YOUNG / (1.0 + n / 300.0) + 0.5 * min(max(often, 0.0), 3.0) * n / (n + 1000.0)
 
 
 def _openings(s: SeriesState) -> float:
@@ -99,7 +115,7 @@ def open_as(s: SeriesState, trigger: int, m: Reading) -> None:
     if trigger == LEVEL:
         s.kind = shapes.level_kind(shapes.recent(s, RING))[0]
     elif trigger == ACTIVITY:
-        s.kind = shapes.swing_kind(shapes.recent(s, 16))
+        s.kind = shapes.swing_kind(shapes.recent(s, ACTIVITY_SAMPLES))
     elif s.reopened >= 2:
         s.kind = shapes.swing_kind(shapes.recent(s, 48))
     else:
@@ -160,7 +176,10 @@ def _seen(s: SeriesState, c: TelemetrySettings) -> tuple[int, int]:
         return kind, s.direction
     side = 1 if float(np.mean(v[-8:])) > 0 else -1
     if s.trigger == JUMP:
-        return shapes.level_kind(v, 4)[0] if s.age <= MEMORY_OF_KIND else SHIFT, side
+        if s.age > MEMORY_OF_KIND:
+            return SHIFT, side
+        before = BEFORE_ONSET if s.reference == 0.0 else 0
+        return shapes.level_kind(shapes.recent(s, min(n + before, RING)) if before else v, 4)[0], side
     return shapes.level_kind(shapes.recent(s, RING))[0], side
 
 
@@ -177,8 +196,9 @@ def deviation_score(s: SeriesState, m: Reading) -> float:
     )
 
 
-def close(s: SeriesState) -> None:
+def close(s: SeriesState, residual: float) -> None:
     """Back to normal: the statistics start from the level where the series is now."""
+    s.fast = 0.5 * (residual + s.reference)
     s.kind, s.flapping, s.closed_sample = NORMAL, 0, s.samples
     s.slow, s.activity = 0.0, s.jump_scale
 
@@ -190,12 +210,12 @@ def accept(s: SeriesState) -> None:
     spread = float(np.mean(np.abs(y - np.mean(y)))) if s.kind >= OSCILLATION else 0.0
     s.level += moved
     s.offset += moved
-    s.fast -= moved
+    s.reference = 0.0
     s.level_scale = max(s.level_scale, spread)
     s.jump_scale = max(s.jump_scale, float(np.mean(np.abs(np.diff(y)))) if spread else 0.0)
     s.jump_q = s.slow_q = s.activity_q = tails.PRIOR_Q
     s.jump_e = s.slow_e = s.activity_e = tails.PRIOR_E
-    close(s)
+    close(s, s.fast - moved)
 
 
 def note_state(s: SeriesState, c: TelemetrySettings) -> None:

@@ -18,6 +18,8 @@ CLIP = 4.0
 """A jump counts for at most this many deviations in activity and scale."""
 SHORT = 64
 """Up to this many samples a scale is itself uncertain: z is shrunk as Student's t is to the normal (Wallace 1959)."""
+STEADY = 1.2
+"""Up to this ratio of residual to jump scale the level stands still, and a distance from it counts as a jump does."""
 SLOW_FLOOR, ACTIVITY_FLOOR = 0.2, 0.02
 
 
@@ -68,6 +70,10 @@ class Reading:
     def _standardise(self, s: SeriesState, floor: float) -> None:
         size, scale = abs(self.jump), self.jump_scale
         self.jump_z = size / scale
+        if self.level_scale < STEADY * scale:
+            away = abs(self.residual) / self.level_scale
+            if away > self.jump_z:
+                self.jump_z = away
         self.slow = s.slow + SLOW * (self.residual - s.slow)
         slow_floor = SLOW_FLOOR * floor
         self.slow_z = abs(self.slow) / (s.slow_scale if s.slow_scale > slow_floor else slow_floor)

@@ -11,7 +11,7 @@ class TelemetrySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enter_score: float = Field(
-        3.8, ge=1.0, le=12.0, description="score (-log10 p) that opens an incident [tuned on labelled generated series]"
+        3.9, ge=1.0, le=12.0, description="score (-log10 p) that opens an incident [tuned on labelled generated series]"
     )
     leave_z: float = Field(
         2.5,

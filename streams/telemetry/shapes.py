@@ -17,6 +17,7 @@ CLEARLY = 0.75
 ALIKE = 0.72
 """(mean |v|)^2 / mean v^2: 1 for a square wave, 0.81 for a sine, 0.64 for Gaussian noise."""
 HYSTERESIS = 0.05
+PERIODIC_SAMPLES = 20
 
 
 def _templates(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -52,12 +53,35 @@ def level_kind(y: NDArray[np.float64], ramp_from: int = 8) -> tuple[int, float]:
     return (DRIFT, ramp / energy) if ramp > step else (SHIFT, step / energy)
 
 
+def ramp_samples(y: NDArray[np.float64], least: int = 8) -> int:
+    """Length of the ramp that explains `y` (RING residuals) best; at least `least`."""
+    starts = RING - least + 1
+    return RING - int(np.argmax((_RAMPS[:starts] @ y) ** 2))
+
+
 def swing_kind(v: NDArray[np.float64], now: int = NORMAL) -> int:
-    """OSCILLATION or VARIANCE by how alike the magnitudes are; what it is `now` gets the benefit of the doubt."""
+    """OSCILLATION if the magnitudes are alike or the swings come back in time, else VARIANCE; `now` has the doubt."""
     power = float(v @ v) / len(v)
     mean = float(np.mean(np.abs(v)))
     margin = HYSTERESIS if now == VARIANCE else -HYSTERESIS if now == OSCILLATION else 0.0
-    return OSCILLATION if mean * mean > (ALIKE + margin) * power else VARIANCE
+    if mean * mean > (ALIKE + margin) * power or is_periodic(v):
+        return OSCILLATION
+    return VARIANCE
+
+
+def is_periodic(v: NDArray[np.float64]) -> bool:
+    """The autocorrelation swings below -0.4 and then above 0.6, which a merely persistent noise does not."""
+    size = len(v)
+    if size < PERIODIC_SAMPLES:
+        return False
+    y = v - np.mean(v)
+    lags = size // 2
+    power = float(y @ y)
+    if power <= 0.0:
+        return False
+    r = np.correlate(y, y, "full")[size - 1 : size - 1 + lags] / power * size / (size - np.arange(lags))
+    below = np.flatnonzero(r < -0.4)
+    return len(below) > 0 and bool(np.max(r[below[0] :]) > 0.6)
 
 
 def slope(s: SeriesState, count: int) -> tuple[float, float]:
