@@ -14,7 +14,7 @@ Told = Callable[[str, str, bool], None]
 
 
 class ControlServer:
-    """POST /assets/{id} with {"action": ...} acts on the fleet; GET says whether the asset is well (200 or 503)."""
+    """POST /assets/{id} with {"action": ...} acts on the fleet; GET says whether it is well. POST /pager pages."""
 
     def __init__(self, fleet: Fleet, told: Told | None = None) -> None:
         self.fleet = fleet
@@ -24,7 +24,16 @@ class ControlServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/assets/{{id}}"
+        return f"{self._address}/assets/{{id}}"
+
+    @property
+    def pager_url(self) -> str:
+        """Takes pages, as an on-call system would."""
+        return f"{self._address}/pager"
+
+    @property
+    def _address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:
         self._thread.start()
@@ -41,6 +50,10 @@ def _handler(control: ControlServer) -> type[BaseHTTPRequestHandler]:
             asset_id = self.path.removeprefix("/assets/")
             try:
                 body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
+                if self.path == "/pager":
+                    control.told(str(body.get("asset_id", body.get("target_id", "?"))), "page", False)
+                    self._answer(202, {"paged": True})
+                    return
                 action = str(body["action"])
                 ended = control.fleet.act(asset_id, action)
             except (ValueError, KeyError, TypeError) as error:

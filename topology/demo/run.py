@@ -30,8 +30,23 @@ SETTLE_S = 3.0
 """After the layers are ready: the backfill is read before the fleet goes live."""
 
 
+ABSENCE_S = 8.0
+"""A demo is over before the default patience with a silent series; a setting like any other."""
+
+
 def run_demo(settings: Settings, seconds: float, console: Console) -> int:
     """Exit status: 0 if the loop closed on a seeded fault and a job pivoted, else 1."""
+    fleet = Fleet()
+    control = ControlServer(fleet, lambda asset, action, ended: console.print(_told(asset, action, ended)))
+    control.start()
+    fleet.control_url = control.url
+    try:
+        return _run(for_demo(settings, control.pager_url), seconds, console, fleet)
+    finally:
+        control.stop()
+
+
+def _run(settings: Settings, seconds: float, console: Console, fleet: Fleet) -> int:
     console.print(
         "[bold]Maestro Conductor demo[/]: a real Kafka and Redis start on this machine; nothing is installed."
     )
@@ -41,9 +56,20 @@ def run_demo(settings: Settings, seconds: float, console: Console) -> int:
         TopicAdmin(parts.broker).create(wanted_topics(settings))
         _addresses(console, parts)
         stack.enter_context(running_layers(settings, parts.broker, console))
-        summary = _play(parts.broker, seconds, console)
+        summary = _play(parts.broker, seconds, console, fleet)
     _print(summary, console)
     return 0 if summary.closed else 1
+
+
+def for_demo(settings: Settings, pager_url: str) -> Settings:
+    """The user's settings, but a silent series is missed within seconds, and pages go to the demo's pager."""
+    patience_s = min(ABSENCE_S, settings.telemetry.absence_min_s)
+    return settings.model_copy(
+        update={
+            "telemetry": settings.telemetry.model_copy(update={"absence_min_s": patience_s}),
+            "executors": settings.executors.model_copy(update={"page_url": settings.executors.page_url or pager_url}),
+        }
+    )
 
 
 def _addresses(console: Console, parts: Parts) -> None:
@@ -98,11 +124,7 @@ class LayerThread:
         await app.run(workers, self._stop, self._ready.set)
 
 
-def _play(broker: str, seconds: float, console: Console) -> Summary:
-    fleet = Fleet()
-    control = ControlServer(fleet, lambda asset, action, ended: console.print(_told(asset, action, ended)))
-    control.start()
-    fleet.control_url = control.url
+def _play(broker: str, seconds: float, console: Console, fleet: Fleet) -> Summary:
     narrator = Narrator(broker, lambda text: console.print(text, soft_wrap=True, highlight=False))
     script, host = Script(broker, fleet, lambda text: console.print(text, highlight=False)), HostFeed(broker)
     narrator.start()
@@ -118,7 +140,6 @@ def _play(broker: str, seconds: float, console: Console) -> Summary:
         script.stop()
         host.stop()
         narrator.stop()
-        control.stop()
     if script.failure is not None:
         raise script.failure
     return summarise(narrator.heard, script.struck)
@@ -134,6 +155,8 @@ def _wait(seconds: float, script: Script) -> None:
 
 
 def _told(asset: str, action: str, ended: bool) -> str:
+    if action == "page":
+        return f"[cyan]effect  [/] the pager took a page about [bold]{asset}[/]"
     return f"[cyan]effect  [/] [bold]{asset}[/] took {action}" + (": the fault is over" if ended else "")
 
 
