@@ -26,6 +26,7 @@ from streams.runtime.runner import LayerRunner, RunnerConfig
 from streams.telemetry import agent as telemetry
 from topology.admin import WantedTopic, wanted_topics
 from topology.engines import build_executors, build_layers, in_event_time
+from topology.limits import DEAD_LETTER_HEADROOM_BYTES
 from topology.settings import Settings
 from topology.tables import LAYER_BY_NAME, LAYERS, LayerCard
 from topology.topics import BY_NAME
@@ -41,8 +42,6 @@ REGISTER: dict[str, Callable[[App, Any, RunnerConfig], LayerRunner]] = {
     "routing": routing.register,
 }
 LAYER_NAMES = tuple(card.name for card in LAYERS)
-REPORTS_VIEWS = "discovery"
-"""The layer that sends refused records of `policies` to the dead letters, for all layers that read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,8 @@ def _app(card: LayerCard, settings: Settings, broker: str, folder: Path) -> App:
             session_timeout_s=settings.session_timeout_s,
             standby_replicas=settings.standby_replicas,
             replication=settings.replication_factor or 1,
-            max_record_bytes=settings.max_record_bytes,
+            # A refused record of the greatest size must fit in its dead letter, with the headers.
+            max_record_bytes=settings.max_record_bytes + DEAD_LETTER_HEADROOM_BYTES,
         ),
     )
 
@@ -147,8 +147,15 @@ def _config(card: LayerCard, settings: Settings, broker: str, schema_ids: Schema
         wire=Wire.SINGLE_OBJECT if schema_ids is None else Wire.CONFLUENT,
         schema_ids=schema_ids,
         journal_topic="journal",
-        reports_views=card.name == REPORTS_VIEWS,
+        reports=frozenset(name for name in rules if reporter(name) == card.name),
     )
+
+
+def reporter(topic: str) -> str:
+    """The layer that sends the topic's refused and misplaced records on, for all that read it: the first to read it by
+    key, else the first to read it whole."""
+    by_key = [card.name for card in LAYERS if topic in card.inputs]
+    return (by_key or [card.name for card in LAYERS if topic in card.views])[0]
 
 
 async def run(workers: Sequence[Worker], stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:

@@ -64,6 +64,8 @@ class EffectDriver:
                 orders = [o for o in self._layer.pending(owned.machine.rows) if o.action_id not in self._running]
                 if orders:
                     await self._flushed(partition)
+                if self._runner.owned.get(partition) is not owned:
+                    continue  # Lost meanwhile: the new owner finds the orders, if they were flushed.
                 for order in orders:
                     self._begin(partition, order)
 

@@ -30,6 +30,8 @@ class Owned:
     journal: Journal = field(default_factory=Journal)
     seen: dict[str, int] = field(default_factory=dict)
     """`topic:partition` of the views -> next offset that was shown to the layer."""
+    reported: dict[str, int] = field(default_factory=dict)
+    """`topic:partition` of the views -> next offset whose refusal was not reported yet."""
     heard_s: float = field(default_factory=time.monotonic)
     heard_at: int = 0
 
@@ -43,6 +45,14 @@ class Owned:
         emissions = self.machine.on_view(record.event)
         self._heard()
         return emissions
+
+    def is_new_refusal(self, record: ViewRecord) -> bool:
+        """Whether a refused record is seen here for the first time, over all restarts; it counts as reported now."""
+        place = f"{record.topic}:{record.partition}"
+        if record.offset < self.reported.get(place, 0):
+            return False
+        self.reported[place] = record.offset + 1
+        return True
 
     def on_silence(self) -> list[Emission]:
         """Lets event time run on at the wall's rate while no input comes, so that timers fire; journalled if so."""
@@ -72,8 +82,11 @@ class Owned:
             for key, row in self.machine.take_changes().items()
         }
         if rows:
-            rows[RUNTIME_ROW] = orjson.dumps({"clock": self.machine.clock, "views": self.seen})
+            rows[RUNTIME_ROW] = self.runtime_row()
         return rows
+
+    def runtime_row(self) -> bytes:
+        return orjson.dumps({"clock": self.machine.clock, "views": self.seen, "reported": self.reported})
 
 
 def restored(
@@ -89,6 +102,7 @@ def restored(
             decoded[key.decode()] = layer.decode_row(data)
     owned = Owned(Partition(layer, view, decoded, own.get("clock", 0)))
     owned.seen = dict(own.get("views", offsets))
+    owned.reported = dict(own.get("reported", {}))
     owned.heard_at = owned.machine.clock
     owned.journal.start(offsets, owned.machine.clock)
     return owned

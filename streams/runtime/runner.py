@@ -20,7 +20,7 @@ from schemas.wire import Wire
 from streams.atleastonce.batch import Batch, Message, Output, dead_letter
 from streams.kit.layer import Emission, Layer
 from streams.runtime.ingest import Misplaced, Rules, read_event, refusal
-from streams.runtime.owned import Owned, restored
+from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
 from streams.runtime.samples import gather
 from streams.runtime.views import ViewReader, ViewRecord
@@ -59,8 +59,9 @@ class RunnerConfig:
     schema_ids: SchemaIds | None = None
     tick_s: float = 0.25
     journal_topic: str | None = None
-    reports_views: bool = False
-    """Whether this layer sends refused records of its views to the dead letters (one layer does, for all)."""
+    reports: frozenset[str] = frozenset()
+    """Topics whose refused and misplaced records this layer sends on. One layer does for each topic, or there would be
+    as many dead letters as readers."""
 
 
 @dataclass(slots=True)
@@ -125,7 +126,7 @@ class LayerRunner:
         self.owned[partition] = owned
         self.on_loaded(partition, owned)
         for record in self._recent:
-            self.commit(partition, owned, owned.on_view(record))
+            self._show(partition, owned, record)
 
     # --- input ---
 
@@ -152,9 +153,10 @@ class LayerRunner:
         found = gather(self.config.inputs[batch.topic], batch.partition, batch.messages)
         self.counters.refused += found.refused
         self.counters.sent_on += found.sent_on
+        outputs = found.outputs if batch.topic in self.config.reports else []
         if found.columns is None or len(found.columns) == 0:
-            return [], found.outputs
-        return owned.machine.on_columns(found.columns, found.causes), found.outputs
+            return [], outputs
+        return owned.machine.on_columns(found.columns, found.causes), outputs
 
     def _events(self, owned: Owned, batch: Batch) -> tuple[list[Emission], list[Output]]:
         rules = self.config.inputs[batch.topic]
@@ -171,7 +173,7 @@ class LayerRunner:
                 outputs.append(_sent_on(batch.topic, elsewhere.key, message))
             else:
                 emissions += owned.machine.on_event(event)
-        return emissions, outputs
+        return emissions, outputs if batch.topic in self.config.reports else []
 
     # --- views and time ---
 
@@ -179,15 +181,22 @@ class LayerRunner:
         """Records of the view topics, in order per partition: into the view, then to the rows that care."""
         for record in records:
             self._offsets[f"{record.topic}:{record.partition}"] = record.offset + 1
-            if record.event is None:
-                self._refuse_view(record)
-                continue
-            self.layer.see(self.view, record.event)
             self._recent.append(record)
+            if record.event is None:
+                self._refused_view(record)
+            else:
+                self.layer.see(self.view, record.event)
             for partition, owned in self.owned.items():
-                self.commit(partition, owned, owned.on_view(record))
+                self._show(partition, owned, record)
 
-    def _refuse_view(self, record: ViewRecord) -> None:
+    def _show(self, partition: int, owned: Owned, record: ViewRecord) -> None:
+        if record.event is not None:
+            self.commit(partition, owned, owned.on_view(record))
+        elif partition == 0 and record.topic in self.config.reports and owned.is_new_refusal(record):
+            letter = dead_letter(record.topic, record.partition, record.message, record.code, record.reason)
+            self.host.stage(0, rows={RUNTIME_ROW: owned.runtime_row()}, outputs=[letter], applied={})
+
+    def _refused_view(self, record: ViewRecord) -> None:
         self.counters.refused += 1
         log.warning(
             "refused a record of a view",
@@ -196,9 +205,6 @@ class LayerRunner:
             code=record.code,
             reason=record.reason,
         )
-        if self.config.reports_views and 0 in self.owned:
-            letter = dead_letter(record.topic, record.partition, record.message, record.code, record.reason)
-            self.host.stage(0, rows={}, outputs=[letter], applied={})
 
     async def _tick(self) -> None:
         await self.views_ready()
