@@ -1,0 +1,33 @@
+"""`maestro up`: the whole system on this machine, until it is told to stop; parts real or embedded."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from rich.console import Console
+
+from topology.admin import TopicAdmin, wanted_topics
+from topology.demo.host import HostFeed
+from topology.embedded.parts import running_parts
+from topology.embedded.progress import shown
+from topology.settings import Settings
+from topology.worker import run_worker
+
+
+def run_up(settings: Settings, console: Console, *, host: bool = True) -> int:
+    """Kafka, Redis, every layer, the read model and (unless `host` is false) this host's own metrics; until SIGINT."""
+    with ExitStack() as stack:
+        with shown(console) as progress:
+            parts = stack.enter_context(running_parts(settings, progress))
+        TopicAdmin(parts.broker).create(wanted_topics(settings))
+        feed = HostFeed(parts.broker) if host else None
+        if feed is not None:
+            feed.start()
+            stack.callback(feed.stop)
+
+        def ready() -> None:
+            console.print(f"[bold]ready[/]: MAESTRO_BROKER={parts.broker} MAESTRO_REDIS_URL={parts.redis_url}")
+            console.print("Ctrl-C ends everything that was started here", highlight=False)
+
+        found = settings.model_copy(update={"broker": parts.broker, "redis_url": parts.redis_url})
+        return run_worker(found, parts.broker, on_ready=ready)
