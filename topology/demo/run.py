@@ -15,6 +15,7 @@ from rich.table import Table
 
 from topology import app
 from topology.admin import TopicAdmin, wanted_topics
+from topology.client.connection import projector
 from topology.demo.control import ControlServer
 from topology.demo.fleet import Fleet
 from topology.demo.host import HostFeed
@@ -55,6 +56,9 @@ def _run(settings: Settings, seconds: float, console: Console, fleet: Fleet) -> 
             parts = stack.enter_context(running_parts(settings, progress))
         TopicAdmin(parts.broker).create(wanted_topics(settings))
         _addresses(console, parts)
+        model = projector(parts.broker, parts.redis_url)
+        model.start()
+        stack.callback(model.stop)
         stack.enter_context(running_layers(settings, parts.broker, console))
         summary = _play(parts.broker, seconds, console, fleet)
     _print(summary, console)
