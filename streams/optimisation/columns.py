@@ -116,8 +116,9 @@ class Intake:
                 continue
             series = row.series.get(g % COUNT)
             stale = series is None or at_most - series.newest_at >= settings.window_ms
+            rested = row.next_look_at - at_most > settings.look_every_s * 1000
             urgent = is_over and at_most - row.looked_at >= settings.urgent_look_every_s * 1000
-            if stale or urgent:
+            if stale or urgent or rested:
                 slow[g // COUNT] = True
         return slow
 
@@ -170,7 +171,7 @@ class Intake:
             before = arrival
             row.cause_id = self.causes(arrival)
             known = row.series.get(metric)
-            fresh = known is None or at - known.newest_at >= self.optimizer.settings.window_ms
+            fresh = known is None or at - known.newest_at >= known.fresh_ms(self.optimizer.settings.window_ms)
             if known is None or metric not in copied:
                 row.series[metric] = known = known.copy() if known is not None else new_series(at)
                 copied.add(metric)
@@ -179,11 +180,17 @@ class Intake:
             row.samples += 1
             row.newest_at = max(row.newest_at, at)
             if fresh or self._calls_for_look(row, metric, at, value):
-                self._tell(arrival, 1, at, asset_id, self.optimizer.look(asset_id, row, self.world, at, on_grid=False))
-            if row.next_look_at is None:
-                every_ms = self.optimizer.settings.look_every_s * 1000
-                row.next_look_at = (at // every_ms + 1) * every_ms
+                look_at = max(at, row.looked_at)
+                told = self.optimizer.look(asset_id, row, self.world, look_at, on_grid=False)
+                self._tell(arrival, 1, look_at, asset_id, told)
+            self._come_back(row)
         self._fire(asset_id, row, before + 1, len(self.columns) - 1)
+
+    def _come_back(self, row: AssetRow) -> None:
+        """The next look is at the next point of the grid, whether the row rested or had none."""
+        every_ms = self.optimizer.settings.look_every_s * 1000
+        next_ms = (max(row.newest_at, row.looked_at) // every_ms + 1) * every_ms
+        row.next_look_at = next_ms if row.next_look_at is None else min(row.next_look_at, next_ms)
 
     def _calls_for_look(self, row: AssetRow, metric: int, at: int, value: float) -> bool:
         if row.samples <= _YOUNG_SAMPLES and row.samples % _YOUNG_EVERY == 0:

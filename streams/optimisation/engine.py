@@ -24,6 +24,9 @@ from streams.optimisation.situation import Situation, situation
 from streams.optimisation.state import AssetRow, due_at
 from streams.policy.port import PolicyHook
 
+_IDLE_DOUBLINGS = 4
+"""Looks that find nothing new grow to 16 times the usual distance; the next sample brings the next look back."""
+
 
 class CostLatencyOptimizer:
     """Pure: a row, the world and a time give the row after the look and what is published."""
@@ -38,9 +41,9 @@ class CostLatencyOptimizer:
         told: list[Emission] = []
         figures = figures_at(row, at, self.grid)
         self._snapshot(asset_id, row, at, figures, told)
-        steps = self.settings.forecast_horizon_s / self.settings.look_every_s
+        steps = self._steps(row)
         s = situation(asset_id, world.assets.get(asset_id), at, figures, forecast(row.trend, steps), self.settings)
-        if on_grid and s.load is not None:
+        if on_grid and s.load is not None and row.samples > row.looked_samples:
             row.trend = observe(row.trend, s.load.now, steps)
         self._wish(row, s, at)
         publication = Publication(asset_id, row, at, self.settings, told)
@@ -53,6 +56,11 @@ class CostLatencyOptimizer:
         row.looked_at = at
         return told
 
+    def _steps(self, row: AssetRow) -> float:
+        """The forecast's horizon in looks that find new samples."""
+        longest = max((s.newest_at - s.first_at) / 1000 / max(1, s.count - 1) for s in row.series.values())
+        return self.settings.forecast_horizon_s / max(self.settings.look_every_s, longest)
+
     def timer(self, asset_id: str, row: AssetRow, world: World) -> list[Emission]:
         """What is due first: the expiry of what stands, or the next look. Changes `row` in place."""
         due = due_at(row)
@@ -63,8 +71,11 @@ class CostLatencyOptimizer:
             self._expire(Publication(asset_id, row, due, self.settings, told))
             return told
         told = self.look(asset_id, row, world, due, on_grid=True)
-        fresh = row.newest_at > due - self.settings.window_ms
-        row.next_look_at = due + self.settings.look_every_s * 1000 if fresh else None
+        row.idle_looks = row.idle_looks + 1 if row.samples == row.looked_samples else 0
+        row.looked_samples = row.samples
+        fresh = any(due - s.newest_at < s.fresh_ms(self.settings.window_ms) for s in row.series.values())
+        wait_ms = self.settings.look_every_s * 1000 * 2 ** min(row.idle_looks, _IDLE_DOUBLINGS)
+        row.next_look_at = due + wait_ms if fresh else None
         return told
 
     def owner_changed(self, asset_id: str, row: AssetRow, world: World, at: int, cause_id: str) -> list[Emission]:

@@ -9,14 +9,17 @@ from streams.optimisation.metrics import SCALES, UPPER
 from streams.optimisation.state import AssetRow, Series
 
 _SCALES = SCALES.tolist()
+FEW_SAMPLES = 10
+"""Fewer in a window say little about its 95th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One metric in the window, in its canonical unit. `recent` = mean of the newest buckets (60 s, at least one).
 
-    `coverage` 0-1 is the share of the window between the first and the newest sample; percentiles are upper edges of
-    10 % buckets, held to the greatest value seen, from the last half to whole window.
+    Percentiles are upper edges of 10 % buckets, held to the greatest value seen, from the last half to whole window.
+    `high` is the p95, and where the window holds few samples no less than that of the long histogram. `coverage` 0-1
+    is the share of the window between the first and the newest sample.
     """
 
     mean: float
@@ -26,6 +29,7 @@ class Figure:
     coverage: float
     total: int
     counts: dict[int, float]
+    high: float
 
     def percentile(self, share: float) -> float:
         return min(_percentile(self.counts, share), self.greatest)
@@ -44,9 +48,13 @@ class Figure:
 
 
 def figures_at(row: AssetRow, at: int, grid: Grid) -> dict[int, Figure]:
-    """Figure per Metric that has a sample in the window that ends at `at` (ms)."""
-    found = ((metric, _figure(metric, series, at, grid)) for metric, series in row.series.items())
-    return {metric: figure for metric, figure in found if figure is not None}
+    """Figure per Metric whose newest sample still counts at `at` (ms), over the window that ends with that sample."""
+    window_ms = grid.bucket_ms * grid.buckets
+    return {
+        metric: _figure(metric, series, grid, window_ms)
+        for metric, series in row.series.items()
+        if series.count and at - series.newest_at < series.fresh_ms(window_ms)
+    }
 
 
 def long_percentile(series: Series, share: float, greatest: float) -> float:
@@ -59,33 +67,33 @@ def long_percentile(series: Series, share: float, greatest: float) -> float:
     return min(_percentile(counts, share), max(greatest, highest if highest < float("inf") else greatest))
 
 
-def _figure(metric: int, series: Series, at: int, grid: Grid) -> Figure | None:
-    newest_epoch = at // grid.bucket_ms
-    cells = sorted((e, cell) for e, cell in series.ring.items() if newest_epoch - grid.buckets < e <= newest_epoch)
+def _figure(metric: int, series: Series, grid: Grid, window_ms: int) -> Figure:
+    cells = sorted(series.ring.items())
     samples = sum(cell[0] for _, cell in cells)
-    if not samples:
-        return None
     scale = _SCALES[metric]
     last = cells[-1][0]
     recent = [cell for e, cell in cells if e > last - max(1, 60_000 // grid.bucket_ms)]
-    window_ms = grid.bucket_ms * grid.buckets
+    greatest = max(cell[2] for _, cell in cells)
+    counts = _window_counts(series)
+    high = min(_percentile(counts, 0.95), greatest)
+    if samples < FEW_SAMPLES:
+        high = max(high, long_percentile(series, 0.95, greatest))
     return Figure(
         mean=sum(cell[1] for _, cell in cells) / samples / scale,
         recent=sum(cell[1] for cell in recent) / sum(cell[0] for cell in recent) / scale,
-        greatest=max(cell[2] for _, cell in cells),
+        greatest=greatest,
         samples=samples,
-        coverage=min(1.0, max(0.0, (series.newest_at - max(series.first_at, at - window_ms)) / window_ms)),
+        coverage=min(1.0, (series.newest_at - series.first_at) / window_ms),
         total=series.count,
-        counts=_window_counts(series, at, grid),
+        counts=counts,
+        high=high,
     )
 
 
-def _window_counts(series: Series, at: int, grid: Grid) -> dict[int, float]:
-    behind = at // grid.generation_ms - series.generation
+def _window_counts(series: Series) -> dict[int, float]:
     counts: dict[int, float] = dict(series.current)
-    if behind <= 0:
-        for bin_, count in series.previous.items():
-            counts[bin_] = counts.get(bin_, 0.0) + count
+    for bin_, count in series.previous.items():
+        counts[bin_] = counts.get(bin_, 0.0) + count
     return counts
 
 

@@ -47,16 +47,19 @@ def decode(data: bytes, grid: Grid) -> AssetRow:
 def _said(row: AssetRow) -> list[object]:
     parts = (row.pending, row.published, row.withdrawn, row.refused, row.trend)
     return [
-        row.samples, row.newest_at, row.looked_at, row.next_look_at, row.cause_id, row.wishes, row.stepped_down_at,
+        row.samples, row.newest_at, row.looked_at, row.looked_samples, row.idle_looks, row.next_look_at, row.cause_id,
+        row.wishes, row.stepped_down_at,
         row.sized_at, row.snapshot_at, row.snapshot, [asdict(part) if part is not None else None for part in parts],
     ]  # fmt: skip
 
 
 def _unsaid(said: list) -> AssetRow:  # type: ignore[type-arg]
-    samples, newest_at, looked_at, next_look_at, cause_id, wishes, stepped, sized, snapshot_at, snapshot, parts = said
+    samples, newest_at, looked_at, looked_samples, idle_looks, next_look_at, cause_id, wishes, *rest = said
+    stepped, sized, snapshot_at, snapshot, parts = rest
     pending, published, withdrawn, refused, trend = parts
     return AssetRow(
-        {}, samples, newest_at, looked_at, next_look_at, cause_id, tuple((at, units) for at, units in wishes),
+        {}, samples, newest_at, looked_at, looked_samples, idle_looks, next_look_at, cause_id,
+        tuple((at, units) for at, units in wishes),
         Pending(RecommendedAction(pending["action"]), pending["since_at"]) if pending else None,
         Published(**{**published, "action": RecommendedAction(published["action"])}) if published else None,
         Refused(**withdrawn) if withdrawn else None,

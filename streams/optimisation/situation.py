@@ -126,7 +126,7 @@ def _usage(metric: Metric, figure: Figure, target: float) -> Load:
     return Load(
         metric,
         figure.recent / target,
-        figure.percentile(0.95) / target,
+        figure.high / target,
         f"{name} {figure.recent:.2f} against a target of {target:.2f}",
     )
 
@@ -141,7 +141,7 @@ def _throughput(
         return []
     target = declared * settings.target_saturation
     said = f"throughput {figure.recent:.1f}/s of {declared:.1f}/s declared"
-    return [Load(Metric.THROUGHPUT_PER_S, figure.recent / target, figure.percentile(0.95) / target, said)]
+    return [Load(Metric.THROUGHPUT_PER_S, figure.recent / target, figure.high / target, said)]
 
 
 def _backlog(figures: dict[int, Figure], settings: OptimisationSettings) -> list[Load]:

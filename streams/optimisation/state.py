@@ -30,6 +30,14 @@ class Series:
     previous: dict[int, int] = field(default_factory=dict)
     long: dict[int, float] = field(default_factory=dict)
 
+    def fresh_ms(self, window_ms: int) -> int:
+        """How long its last window is taken to hold: a window, or three of its own intervals if they are longer.
+
+        A series that reports every 5 minutes is not missing in between; at most 12 windows (an hour by default).
+        """
+        interval_ms = (self.newest_at - self.first_at) // (self.count - 1) if self.count > 1 else 0
+        return min(max(window_ms, 3 * interval_ms), 12 * window_ms)
+
     def copy(self) -> Series:
         """Written out: `dataclasses.replace` takes three times as long, on the hottest path there is."""
         return Series(
@@ -87,12 +95,17 @@ class Trend:
 
 @dataclass(slots=True)
 class AssetRow:
-    """`series` by Metric. Times in ms, event time; 0 = never. `wishes` = (at, units) of the looks that still count."""
+    """`series` by Metric. Times in ms, event time; 0 = never. `wishes` = (at, units) of the looks that still count.
+
+    `idle_looks` in a row found no new sample since the look before (`looked_samples`): the next is further off.
+    """
 
     series: dict[int, Series] = field(default_factory=dict)
     samples: int = 0
     newest_at: int = 0
     looked_at: int = 0
+    looked_samples: int = 0
+    idle_looks: int = 0
     next_look_at: int | None = None
     cause_id: str = ""
     wishes: tuple[tuple[int, float], ...] = ()
@@ -109,9 +122,9 @@ class AssetRow:
     def copy(self) -> AssetRow:
         """Shallow: a series is copied by whoever changes it."""
         return AssetRow(
-            self.series.copy(), self.samples, self.newest_at, self.looked_at, self.next_look_at, self.cause_id,
-            self.wishes, self.pending, self.published, self.withdrawn, self.refused, self.stepped_down_at,
-            self.sized_at, self.trend, self.snapshot_at, self.snapshot,
+            self.series.copy(), self.samples, self.newest_at, self.looked_at, self.looked_samples, self.idle_looks,
+            self.next_look_at, self.cause_id, self.wishes, self.pending, self.published, self.withdrawn, self.refused,
+            self.stepped_down_at, self.sized_at, self.trend, self.snapshot_at, self.snapshot,
         )  # fmt: skip
 
 

@@ -529,3 +529,41 @@ def test_every_reason_is_one_sentence_with_figures() -> None:
         assert "\n" not in r.reason
         assert any(c.isdigit() for c in r.reason)
         assert r.evidence["pareto"]
+
+
+def test_a_series_that_reports_every_five_minutes_is_not_missing_in_between() -> None:
+    bench = Bench().say(every(300, 100, utilization=0.05, cost_usd_per_hour=1))
+    assert not any(r.withdrawn for r in bench.told())
+    assert one(bench).action is SIZE
+    bench.until(100 * 300 + 3_600)
+    assert bench.standing() is None, "after three of its own intervals it is missing"
+
+
+def test_an_asset_without_news_is_looked_at_less_often_and_comes_back_at_once() -> None:
+    bench = Bench().say(every(300, 10, latency_ms=10))
+    row = bench.loop.partitions["optimisation"].rows["a"]
+    assert row.idle_looks >= 3
+    bench.say([(2_999, "a", "latency_ms", 10.0)])
+    row = bench.loop.partitions["optimisation"].rows["a"]
+    assert row.next_look_at is not None
+    assert row.next_look_at - (T + 2_999_000) <= 15_000
+
+
+def test_over_budget_every_saving_is_worth_its_disruption() -> None:
+    record = PolicyRecord(id="b", kind="budget", version="1", budget=Budget(scope="*", limit_usd_per_hour=1), at=T)
+    busy = every(5, 60, utilization=0.53, cost_usd_per_hour=2)
+    assert Bench().say(busy).told() == []
+    assert one(Bench().see("policies", "b", record).say(busy)).action is SIZE
+
+
+def test_nothing_is_added_when_a_budget_stands_and_the_cost_is_unknown() -> None:
+    record = PolicyRecord(id="b", kind="budget", version="1", budget=Budget(scope="*", limit_usd_per_hour=1), at=T)
+    (told,) = Bench().see("policies", "b", record).say(every(5, 30, saturation=0.9)).told()
+    assert told.withdrawn
+    assert "the cost of a unit is not known" in told.reason
+
+
+def test_a_latency_promise_of_its_own_wins() -> None:
+    slow = every(5, 30, latency_ms=300, saturation=0.65)
+    assert Bench().asset(labels={"slo.latency_ms": "400"}).say(slow).told() == []
+    assert one(Bench().asset(labels={"slo.latency_ms": "soon"}).say(slow)).action is OUT
