@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from schemas.catalog import current
+from schemas.records import Record
 from topology.tables import LAYERS, LayerCard
 from topology.topics import BY_NAME, TOPICS, Topic
 
@@ -125,8 +127,8 @@ def asyncapi(version: str) -> str:
                 "kafka": {"topicConfiguration": {"cleanup.policy": ["compact" if topic.compacted else "delete"]}}
             },
         }
-        for n in names:
-            payload = {"schemaFormat": "application/vnd.apache.avro+json;version=1.9.0", "schema": _avro(n)}
+        for n, record in zip(names, topic.records, strict=True):
+            payload = {"schemaFormat": "application/vnd.apache.avro+json;version=1.9.0", "schema": _avro(record)}
             messages[n] = {"name": n, "payload": payload, "bindings": {"kafka": {"key": {"type": "string"}}}}
     document = {
         "asyncapi": "3.0.0",
@@ -148,10 +150,9 @@ def _operations() -> dict[str, Any]:
     return operations
 
 
-def _avro(record: str) -> Any:
-    from schemas.avro_files import schema_json  # a late import: only AsyncAPI needs the files
-
-    return schema_json(record)
+def _avro(record: type[Record]) -> object:
+    """The schema as published, with its logical types."""
+    return json.loads(current(record).text)
 
 
 def readme_block() -> str:

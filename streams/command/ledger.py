@@ -70,6 +70,7 @@ class Ledger:
     def add(self, entry: Entry) -> bool:
         """False if an entry of that id is there already (the first copy is the decision)."""
         if entry.id in self._by_id:
+            self._by_name.setdefault(entry.coordinates, []).append(entry.id)
             return False
         self._by_id[entry.id] = entry
         for name in entry.names:

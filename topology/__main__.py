@@ -1,0 +1,5 @@
+"""`python -m topology` is `maestro`."""
+
+from topology.cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""`maestro pause|resume|approve|reject`: governance as records on the topic `policies`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from schemas.records import PolicyRecord
+from streams.command.sentences import sentence
+from topology.cli.options import AsJson, Broker, SettingsFile, client
+from topology.cli.output import out, record_json
+from topology.cli.root import Misused
+from topology.client import now_ms
+from topology.client.governance import checked_scope
+from topology.sources.timestamps import TimestampError, event_time_ms
+
+Holder = Annotated[str, typer.Option(help="In whose name: only the same holder can end the pause.")]
+Scope = Annotated[str, typer.Option(help="*, tenant:NAME or asset:ID.")]
+Reason = Annotated[str, typer.Option(help="Kept in the record.")]
+ActionId = Annotated[str, typer.Argument(help="`action_id` of a remediation that awaits approval.")]
+By = Annotated[str, typer.Option(help="Who answers.")]
+Until = Annotated[str | None, typer.Option(help="ISO 8601 (UTC without an offset) or epoch seconds.")]
+ForSeconds = Annotated[float | None, typer.Option("--for", min=0.0, metavar="SECONDS", help="From now.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("pause", epilog="Example: maestro pause --holder release-42 --scope tenant:acme --for 1800")(pause)
+    app.command("resume", epilog="Example: maestro resume --holder release-42 --scope tenant:acme")(resume)
+    app.command("approve", epilog="Example: maestro approve action-1a2b... --by ada --for 600")(approve)
+    app.command("reject", epilog="Example: maestro reject action-1a2b... --by ada --reason 'deploy is running'")(reject)
+
+
+def pause(
+    holder: Holder,
+    scope: Scope = "*",
+    until: Until = None,
+    for_s: ForSeconds = None,
+    reason: Reason = "",
+    settings_file: SettingsFile = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
+    """Holds every effect in a scope until then, or until its holder resumes it."""
+    end = _moment(until, for_s)
+    _check(scope)
+    with client(settings_file, broker) as maestro:
+        _show(maestro.pause(holder, scope, until=end, reason=reason), as_json)
+
+
+def resume(
+    holder: Holder,
+    scope: Scope = "*",
+    reason: Reason = "",
+    settings_file: SettingsFile = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ends this holder's pause of this scope, and nobody else's."""
+    _check(scope)
+    with client(settings_file, broker) as maestro:
+        _show(maestro.resume(holder, scope, reason=reason), as_json)
+
+
+def approve(
+    action_id: ActionId,
+    by: By,
+    until: Until = None,
+    for_s: ForSeconds = None,
+    reason: Reason = "",
+    settings_file: SettingsFile = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lets an action go ahead; with --until or --for the approval is void after that."""
+    end = _moment(until, for_s)
+    with client(settings_file, broker) as maestro:
+        _show(maestro.approve(action_id, by, expires_at=end, reason=reason), as_json)
+
+
+def reject(
+    action_id: ActionId,
+    by: By,
+    reason: Reason = "",
+    settings_file: SettingsFile = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forbids an action that awaits approval."""
+    with client(settings_file, broker) as maestro:
+        _show(maestro.reject(action_id, by, reason=reason), as_json)
+
+
+def _check(scope: str) -> None:
+    try:
+        checked_scope(scope)
+    except ValueError as error:
+        raise Misused(str(error)) from error
+
+
+def _moment(until: str | None, for_s: float | None) -> int | None:
+    if until is not None and for_s is not None:
+        raise Misused("either --until or --for, not both")
+    if for_s is not None:
+        return now_ms() + round(for_s * 1000)
+    try:
+        return None if until is None else event_time_ms(until)
+    except TimestampError as error:
+        raise Misused(f"--until: {error}") from error
+
+
+def _show(record: PolicyRecord, as_json: bool) -> None:
+    out(record_json(record) if as_json else sentence(record))
