@@ -27,6 +27,8 @@ from streams.atleastonce.settings import AtLeastOnceSettings
 from streams.atleastonce.table import BatchTable
 from streams.atleastonce.version import require_pinned
 
+LEAVE_S = 2.0
+
 PartitionCallback = Callable[[int], Awaitable[None]]
 
 
@@ -200,7 +202,15 @@ class App(faust.App):  # type: ignore[misc]
                 self.log.error("attempt %s of %s on %s", attempt.tries, self.settings.attempts, attempt)
                 async with asyncio.timeout(self.settings.stop_grace_s):
                     await flusher.record_attempt(attempt)
+        await self._leave_group()
         self.fail(error)
+
+    async def _leave_group(self) -> None:
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self.consumer._thread.leave()
+        except Exception as error:  # noqa: BLE001 - only a courtesy, the process is ending
+            self.log.info("left without telling the group: %r", error)
 
 
 def _batch_of(agent: Any) -> Batch | None:

@@ -50,6 +50,10 @@ class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         return True
 
+    async def leave(self) -> None:
+        """Tells the group, so that it needs not wait for the session to time out. Commits nothing."""
+        await self.call_thread(self._ensure_consumer()._coordinator._maybe_leave_group)
+
     async def starting_points(self, tps: Iterable[TP]) -> dict[TP, tuple[int | None, int, int]]:
         """(committed, earliest, end) of each partition."""
         return await self.call_thread(self._starting_points, list(tps))  # type: ignore[no-any-return]

@@ -78,7 +78,7 @@ class PartitionFlusher:
         self._owner, self._next_offset, self._seq = tenure.owner, tenure.next_offset, 0
         self._producer, self._executor, self._settings = producer, executor, settings
         self._topic_ids, self._on_flushed, self._audit = topic_ids, on_flushed, audit
-        self._staged = Staged()
+        self._staged, self._outbox_open = Staged(), False
         self._work, self._hurry, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._may_flush = asyncio.Event()
         self._may_flush.set()
@@ -135,6 +135,11 @@ class PartitionFlusher:
             self._hurry.set()
             await _within(self._idle.wait(), 0.05)
 
+    async def close_outbox(self) -> None:
+        """A marker without outputs, so that whoever comes next needs not send the last ones again. After `drain`."""
+        if self._outbox_open and self._may_flush.is_set():
+            await self._write(Staged())
+
     async def flush(self) -> None:
         self._staged.outputs.extend(self.closing(self.partition))
         staged, self._staged = self._staged, Staged()
@@ -169,6 +174,7 @@ class PartitionFlusher:
         loop = asyncio.get_running_loop()
         stored = loop.run_in_executor(self._executor, self.store.write, staged.rows, self.position)
         await asyncio.gather(stored, self._producer.deliver(Outgoing.of(output) for output in staged.outputs))
+        self._outbox_open = bool(staged.outputs)
         if void:
             self._stage_repair(void)
 

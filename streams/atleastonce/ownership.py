@@ -71,7 +71,9 @@ class Ownership:
         return kept
 
     async def drain(self) -> None:
+        """Everything staged is durable afterwards, and every output confirmed."""
         await asyncio.gather(*(held.flusher.drain() for held in self.held.values()))
+        await asyncio.gather(*(held.flusher.close_outbox() for held in self.held.values()))
 
     def suspend(self) -> None:
         for held in self.held.values():

@@ -193,9 +193,12 @@ class Lab:
             assert 0 <= partition_for(key, self.partitions) < self.partitions
 
     def letters(self) -> list[tuple[bytes, dict[str, bytes]]]:
-        """This lab's dead letters: value and headers."""
-        found = [(value, dict(headers)) for _, _, _, value, headers in self.read("dead-letters")]
-        return [(value or b"", headers) for value, headers in found if headers["topic"] == self.source.encode()]
+        """This lab's dead letters, each once: value and headers. A repeat must be equal in every byte."""
+        found = {(value or b"", tuple(headers)) for _, _, _, value, headers in self.read("dead-letters")}
+        mine = [(value, dict(headers)) for value, headers in found]
+        mine = [(value, headers) for value, headers in mine if headers["topic"] == self.source.encode()]
+        assert len({(h["partition"], h["offset"]) for _, h in mine}) == len(mine)
+        return mine
 
 
 class Feeding:

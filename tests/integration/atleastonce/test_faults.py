@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 @pytest.mark.parametrize("where", ["start", "middle", "burst"])
 def test_poison_goes_to_the_dead_letters_and_the_stream_goes_on(lab: Any, where: str) -> None:
-    """L3: the agent raises, the process ends with 70 before any ack, and after `attempts` the message alone is refused."""
+    """L3: the agent raises, the process ends with 70 before any ack; after `attempts` the message alone is refused."""
     if where != "start":
         lab.feed(1000)
     for index in range(2 if where == "burst" else 1):
