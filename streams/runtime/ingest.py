@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from schemas.codec import decode
 from schemas.columns import SampleColumns
 from schemas.errors import DecodeError, Empty, TimeOutOfRange
-from schemas.records import Record
+from schemas.records import EARLIEST_AT, Record
 from schemas.samples import decode_samples
 from schemas.schema_ids import SchemaIds
-from streams.atleastonce.batch import Message, partition_for
+from streams.atleastonce.batch import Message, Output, partition_for
 from streams.kit import ids
 from streams.kit.layer import Event
 from streams.kit.loop import own_id
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY_FIELDS = ("job_id", "asset_id", "id")
 """The first of these that a record has is its key (contract: asset id or job id)."""
 
@@ -89,6 +90,8 @@ def check_place(rules: Rules, partition: int, key: str) -> None:
 
 
 def check_time(rules: Rules, at: int, broker_ms: int) -> None:
+    if at < EARLIEST_AT:
+        raise TimeOutOfRange(f"at {at} is before 1970")
     if at > broker_ms + rules.max_future_ms:
         raise TimeOutOfRange(f"at {at} is {(at - broker_ms) / 1000:.0f} s ahead of the broker's time {broker_ms}")
 
@@ -101,9 +104,12 @@ def event_time(value: Record | None, message: Message) -> int:
     stated = header(message.headers, "ce_time")
     if stated:
         try:
-            return round(datetime.fromisoformat(stated).timestamp() * 1000)
+            time = datetime.fromisoformat(stated)
         except ValueError:
             return message.timestamp
+        # Without an offset it is UTC: the outcome must not depend on the zone of this machine.
+        in_utc = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+        return (in_utc - EPOCH) // timedelta(milliseconds=1)
     return message.timestamp
 
 
@@ -125,3 +131,9 @@ def header(headers: Sequence[tuple[str, bytes]] | Mapping[str, bytes], name: str
 def refusal(error: DecodeError) -> tuple[str, str]:
     """Code and reason for the dead-letter headers."""
     return error.code.value, error.message
+
+
+def sent_on(topic: str, key: str, message: Message) -> Output:
+    """A misplaced message, unchanged, for the partition of its key."""
+    headers = (*tuple((n, bytes(v)) for n, v in message.headers), ("maestro-sent-on", b"1"))
+    return Output(topic, key.encode(), message.value, headers)

@@ -1,17 +1,23 @@
 """The journal: in which order a partition of a layer took its inputs, its views and its idle ticks. Pure (ADR 4).
 
-Entries are small JSON arrays; a run of consecutive offsets is one entry:
+A message is a JSON array of entries, which are small arrays; a run of consecutive offsets is one entry:
 
+    ["flush", "5f0c...", 3]                    the fourth message of this tenure of the partition; always first
+    ["start", {"assets:0": 5}, 1700000000000]  a worker took the partition over: next offsets of its view, its clock
     ["in",   "job-requests", 2, 100, 117]      offsets 100..117 of job-requests[2]
-    ["view", "assets", 0, 5, 5]                offset 5 of assets[0] was applied to the view, and shown to the layer
+    ["view", "assets", 0, 5, 5]                offset 5 of assets[0] was applied to the view (unless it was in it at
+                                               the start) and shown to the layer
+    ["seen", "assets", 0, 5, 5]                the same, not shown: the rows had seen it with another worker
     ["tick", 1700000060000]                    the clock was advanced while no input came
-    ["start", {"assets:0": 5}, 1700000000000]  a worker took the partition over, its view being at these next offsets
+
+A flush that is finished by a restore publishes its message again: `tenure` and number tell it from a new one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -23,12 +29,14 @@ class Journal:
     """Collects entries until they are taken for a flush."""
 
     entries: list[Json] = field(default_factory=list)
+    tenure: str = field(default_factory=lambda: uuid4().hex[:16])
+    flushes: int = 0
 
     def start(self, view_offsets: dict[str, int], clock: int) -> None:
         self.entries.append(["start", dict(sorted(view_offsets.items())), clock])
 
     def took(self, kind: str, topic: str, partition: int, first: int, last: int) -> None:
-        """`kind` "in" or "view"; joined to the previous entry where it continues it."""
+        """`kind` "in", "view" or "seen"; joined to the previous entry where it continues it."""
         if self.entries:
             previous = self.entries[-1]
             if previous[:3] == [kind, topic, partition] and previous[4] + 1 == first:
@@ -47,4 +55,5 @@ class Journal:
         if not self.entries:
             return None
         taken, self.entries = self.entries, []
-        return orjson.dumps(taken)
+        number, self.flushes = self.flushes, self.flushes + 1
+        return orjson.dumps([["flush", self.tenure, number], *taken])

@@ -35,10 +35,17 @@ class Owned:
     heard_s: float = field(default_factory=time.monotonic)
     heard_at: int = 0
 
-    def on_view(self, record: ViewRecord) -> list[Emission]:
-        """Shows a record, which is in the view by now, to the layer's rows here; once."""
+    def on_view(self, record: ViewRecord, *, again: bool = False) -> list[Emission]:
+        """Shows a record, which is in the view by now, to the layer's rows here; once. `again`: it was in the view
+        before the partition came here.
+        """
         place = f"{record.topic}:{record.partition}"
-        if record.event is None or record.offset < self.seen.get(place, 0):
+        if record.event is None:
+            return []
+        if record.offset < self.seen.get(place, 0):
+            # Rows come from a worker whose view was ahead of ours: what they have seen changes our view only.
+            if not again:
+                self.journal.took("seen", record.topic, record.partition, record.offset, record.offset)
             return []
         self.seen[place] = record.offset + 1
         self.journal.took("view", record.topic, record.partition, record.offset, record.offset)
@@ -75,17 +82,15 @@ class Owned:
             self.heard_at, self.heard_s = self.machine.clock, time.monotonic()
 
     def changed_rows(self) -> dict[bytes, bytes | None]:
-        """The rows to stage, encoded, with the runtime's own; empty if the layer changed none."""
+        """The layer's rows to stage, encoded."""
         layer = self.machine.layer
-        rows: dict[bytes, bytes | None] = {
+        return {
             key.encode(): None if row is None else layer.encode_row(row)
             for key, row in self.machine.take_changes().items()
         }
-        if rows:
-            rows[RUNTIME_ROW] = self.runtime_row()
-        return rows
 
     def runtime_row(self) -> bytes:
+        """Staged with whatever is staged, so that neither clock nor views ever fall behind the inputs that are in."""
         return orjson.dumps({"clock": self.machine.clock, "views": self.seen, "reported": self.reported})
 
 
@@ -95,7 +100,7 @@ def restored(
     """A partition from its table. A partition without a past starts with the views as they are (`offsets`)."""
     own: dict[str, Any] = {}
     decoded: dict[str, Any] = {}
-    for key, data in rows:
+    for key, data in sorted(rows):  # the order of the rows is part of what a replay repeats
         if key == RUNTIME_ROW:
             own = orjson.loads(data)
         else:

@@ -17,9 +17,9 @@ import structlog
 from schemas.errors import DecodeError
 from schemas.schema_ids import SchemaIds
 from schemas.wire import Wire
-from streams.atleastonce.batch import Batch, Message, Output, dead_letter
+from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
-from streams.runtime.ingest import Misplaced, Rules, read_event, refusal
+from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
 from streams.runtime.samples import gather
@@ -28,6 +28,8 @@ from streams.runtime.views import ViewReader, ViewRecord
 log = structlog.get_logger()
 KEPT_VIEW_RECORDS = 100_000
 """How far back a partition that is taken over can be shown what it missed; older records are only in the view."""
+JOURNAL_ENTRIES = 1_000
+"""So many wait for a flush at most: a layer without input still takes in views, for days on end."""
 
 
 class Host(Protocol):
@@ -126,7 +128,7 @@ class LayerRunner:
         self.owned[partition] = owned
         self.on_loaded(partition, owned)
         for record in self._recent:
-            self._show(partition, owned, record)
+            self._show(partition, owned, record, again=True)
 
     # --- input ---
 
@@ -170,7 +172,7 @@ class LayerRunner:
                 outputs.append(dead_letter(batch.topic, batch.partition, message, *refusal(error)))
             except Misplaced as elsewhere:
                 self.counters.sent_on += 1
-                outputs.append(_sent_on(batch.topic, elsewhere.key, message))
+                outputs.append(sent_on(batch.topic, elsewhere.key, message))
             else:
                 emissions += owned.machine.on_event(event)
         return emissions, outputs if batch.topic in self.config.reports else []
@@ -189,9 +191,9 @@ class LayerRunner:
             for partition, owned in self.owned.items():
                 self._show(partition, owned, record)
 
-    def _show(self, partition: int, owned: Owned, record: ViewRecord) -> None:
+    def _show(self, partition: int, owned: Owned, record: ViewRecord, *, again: bool = False) -> None:
         if record.event is not None:
-            self.commit(partition, owned, owned.on_view(record))
+            self.commit(partition, owned, owned.on_view(record, again=again))
         elif partition == 0 and record.topic in self.config.reports and owned.is_new_refusal(record):
             letter = dead_letter(record.topic, record.partition, record.message, record.code, record.reason)
             self.host.stage(0, rows={RUNTIME_ROW: owned.runtime_row()}, outputs=[letter], applied={})
@@ -238,15 +240,11 @@ class LayerRunner:
         applied: Mapping[str, int] | None = None,
     ) -> None:
         rows = owned.changed_rows()
-        if not (rows or emissions or outputs or applied):
+        if not (rows or emissions or outputs or applied or len(owned.journal.entries) >= JOURNAL_ENTRIES):
             return
+        rows[RUNTIME_ROW] = owned.runtime_row()
         encoded = [as_output(e, self.layer.name, self.config.wire, self.config.schema_ids) for e in emissions]
         for emission in emissions:
             self.counters.by_topic[emission.topic] = self.counters.by_topic.get(emission.topic, 0) + 1
         self.counters.emitted += len(encoded)
         self.host.stage(partition, rows=rows, outputs=[*outputs, *encoded], applied=applied or {})
-
-
-def _sent_on(topic: str, key: str, message: Message) -> Output:
-    headers = (*tuple((n, bytes(v)) for n, v in message.headers), ("maestro-sent-on", b"1"))
-    return Output(topic, key.encode(), message.value, headers)

@@ -98,9 +98,12 @@ def _without_future(rules: Rules, broker_ms: int, columns: SampleColumns) -> tup
     if len(columns) == 0 or columns.at.max() <= latest:
         return columns, []
     ahead = columns.at > latest
+    as_sent = np.delete(np.arange(len(columns) + len(columns.rejected)), [r.row for r in columns.rejected])
     rejected = [
         RejectedRow(
-            int(row), Reason.TIME_OUT_OF_RANGE, f"at {columns.at[row]} is ahead of the broker's time {broker_ms}"
+            int(as_sent[row]),
+            Reason.TIME_OUT_OF_RANGE,
+            f"at {columns.at[row]} is ahead of the broker's time {broker_ms}",
         )
         for row in np.flatnonzero(ahead)
     ]
