@@ -134,7 +134,6 @@ class Detector:
         s.fast += reading.FAST * m.jump
         s.slow, s.activity = m.slow, m.activity
         change = incident.follow(s, c, m)
-        incident.note_state(s, c)
         if change == RETURNED:
             incident.close(s, m.residual)
         elif change == ACCEPTED:

@@ -116,7 +116,7 @@ def open_as(s: SeriesState, trigger: int, m: Reading) -> None:
         s.kind = shapes.level_kind(shapes.recent(s, RING))[0]
     elif trigger == ACTIVITY:
         s.kind = shapes.swing_kind(shapes.recent(s, ACTIVITY_SAMPLES))
-    elif s.reopened >= 2:
+    elif s.reopened >= 3:
         s.kind = shapes.swing_kind(shapes.recent(s, 48))
     else:
         s.kind = SPIKE if s.direction > 0 else DROP
@@ -136,6 +136,7 @@ def follow(s: SeriesState, c: TelemetrySettings, m: Reading) -> int:
     elif s.kind >= OSCILLATION:
         calm = calm and m.activity_p < LEAVE_P
     s.quiet = s.quiet + 1 if calm else 0
+    note_state(s, c)
     if is_quiet(s, c):
         return NONE if held_by_flapping(s, c) else RETURNED
     if s.age >= c.accept_after_samples:
@@ -168,7 +169,7 @@ def _seen(s: SeriesState, c: TelemetrySettings) -> tuple[int, int]:
     v = shapes.recent(s, n) * (s.level_scale / s.sigma) - s.reference / s.sigma
     if s.trigger == JUMP and n > 8:
         v = v[1:]
-    if s.flips or s.trigger == ACTIVITY or kind >= OSCILLATION:
+    if s.flips or s.flapping or s.trigger == ACTIVITY or kind >= OSCILLATION:
         if n < 6 or (kind in (SHIFT, DRIFT) and shapes.level_kind(v)[1] > shapes.CLEARLY):
             return kind, s.direction
         return shapes.swing_kind(v, kind), 0

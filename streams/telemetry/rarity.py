@@ -17,6 +17,7 @@ from streams.telemetry.state import SeriesState
 WARM_SAMPLES = 50
 FAR_RATE, TREND_FAST, TREND_SLOW, PACE_FAST, RATE = 0.0005, 0.03, 0.002, 0.03, 0.001
 TAIL_RATE = 0.003
+LARGEST_Z = 1e9
 PEAK_DECAY = 1.0 - 1.0 / 250.0
 UNDER_PEAK = 0.01
 """Weight of a score under the peak: order is kept, nothing reaches a threshold."""
@@ -25,6 +26,8 @@ UNDER_PEAK = 0.01
 def _tail(z: float, q: float, e: float, n: int) -> tuple[float, float, float]:
     """-log10 p of z, and the tail that has learned it."""
     p = 0.0
+    if z > LARGEST_Z:
+        z = LARGEST_Z
     if z > q and n > WARM_SAMPLES and e > 0.0:
         p = tails.AT_QUANTILE + (z - q) / e * tails.LOG10_E
         if p > tails.LARGEST:

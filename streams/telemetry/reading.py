@@ -91,7 +91,7 @@ def learn(s: SeriesState, c: TelemetrySettings, m: Reading, at: int, x: float, s
     """A normal sample becomes part of what is normal; slowly while the level looks as if it were moving."""
     n = s.samples
     memory = 1.0 / c.memory_samples
-    if m.slow_p > tails.AT_QUANTILE:
+    if m.slow_p > tails.AT_QUANTILE or m.activity_p > tails.AT_QUANTILE:
         memory *= HOLD
     rate = max(1.0 / (n + 1.0), memory)
     s.level += rate * m.flat
@@ -107,7 +107,7 @@ def learn(s: SeriesState, c: TelemetrySettings, m: Reading, at: int, x: float, s
     if n > 20:
         s.jump_q, s.jump_e = tails.learned(m.jump_z, s.jump_q, s.jump_e, n)
         s.slow_q, s.slow_e = tails.learned(m.slow_z, s.slow_q, s.slow_e, n, SLOW_PACE)
-        s.activity_q, s.activity_e = tails.learned(m.activity_z, s.activity_q, s.activity_e, n)
+        s.activity_q, s.activity_e = tails.learned(m.activity_z, s.activity_q, s.activity_e, n, SLOW_PACE)
 
 
 def _learn_scales(s: SeriesState, m: Reading, rate: float) -> None:

@@ -11,7 +11,7 @@ class TelemetrySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enter_score: float = Field(
-        3.9, ge=1.0, le=12.0, description="score (-log10 p) that opens an incident [tuned on labelled generated series]"
+        4.1, ge=1.0, le=12.0, description="score (-log10 p) that opens an incident [tuned on labelled generated series]"
     )
     leave_z: float = Field(
         2.5,
@@ -26,13 +26,22 @@ class TelemetrySettings(BaseModel):
         6, ge=3, le=10_000, description="samples before the first that can be scored [seed case T5]"
     )
     close_after_samples: int = Field(
-        2, ge=1, le=100, description="normal samples in a row that close a spike or drop; longer kinds need more"
+        2,
+        ge=1,
+        le=100,
+        description="normal samples in a row that close a spike or drop; longer kinds take more [healing waits for it]",
     )
     shift_after_samples: int = Field(
-        4, ge=2, le=100, description="samples off in one direction that turn a spike or drop into a shift or drift"
+        4,
+        ge=2,
+        le=100,
+        description="samples off in one direction that turn a spike into a shift or drift [labelled spikes: up to 3]",
     )
     accept_after_samples: int = Field(
-        320, ge=10, le=100_000, description="samples after which a changed behaviour becomes the new normal"
+        320,
+        ge=10,
+        le=100_000,
+        description="samples after which a changed behaviour becomes the new normal [labelled anomalies: up to 300]",
     )
     memory_samples: int = Field(
         400, ge=20, le=10_000, description="samples over which level and scale forget [1/alpha of the EW forms]"
@@ -42,7 +51,7 @@ class TelemetrySettings(BaseModel):
         0.0,
         ge=0.0,
         le=1e9,
-        description="smallest deviation that may matter, in the metric's unit; 0 = from the data alone",
+        description="smallest deviation that may matter, in the metric's unit; 0 = from the data alone [the user's]",
     )
     flap_on_share: float = Field(
         0.30, ge=0.05, le=1.0, description="weighted share of state changes that starts flap damping [Icinga 2]"
@@ -51,16 +60,28 @@ class TelemetrySettings(BaseModel):
         0.25, ge=0.0, le=1.0, description="weighted share of state changes that ends flap damping [Icinga 2]"
     )
     grace_s: float = Field(
-        30.0, ge=0.0, le=86_400.0, description="seconds a sample may be late and still be learned from"
+        30.0,
+        ge=0.0,
+        le=86_400.0,
+        description="seconds a sample may be late and still be learned from [half a usual scrape interval of 60 s]",
     )
     absence_intervals: float = Field(
-        5.0, ge=1.5, le=1_000.0, description="learned sampling intervals without a sample that make an absence"
+        5.0,
+        ge=1.5,
+        le=1_000.0,
+        description="learned sampling intervals without a sample that make an absence [over 3 missed in a row]",
     )
     absence_min_s: float = Field(
-        30.0, ge=1.0, le=86_400.0, description="seconds of silence below which nothing is absent"
+        30.0,
+        ge=1.0,
+        le=86_400.0,
+        description="seconds of silence below which nothing is absent [half a usual scrape interval of 60 s]",
     )
     absence_recheck_s: float = Field(
-        60.0, ge=1.0, le=86_400.0, description="seconds between looks at an absent series (was its asset removed?)"
+        60.0,
+        ge=1.0,
+        le=86_400.0,
+        description="seconds between looks at an absent series (was its asset removed?) [a usual scrape interval]",
     )
     retire_after_s: float = Field(
         604_800.0, ge=60.0, le=31_536_000.0, description="seconds of silence after which a series is forgotten [a week]"
