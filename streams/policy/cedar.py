@@ -55,7 +55,7 @@ class CedarPolicySet:
             return self._error([str(error)])
         decided = tuple(self._by_policy[policy] for policy in sorted(result.diagnostics.reasons, key=_number))
         if result.diagnostics.errors:
-            return self._error([self._named(e) for e in result.diagnostics.errors], decided)
+            return self._error(sorted(self._named(e) for e in result.diagnostics.errors), decided)
         if result.allowed:
             return self._allow(decided)
         return Answer(Outcome.DENY, tuple(self._verdict(s) for s in decided) or (self._no_permit(question),))

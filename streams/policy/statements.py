@@ -121,8 +121,9 @@ def _annotation_problems(annotations: Mapping[str, str], permits: bool) -> list[
 
 
 def _schema_problems(text: str) -> list[str]:
+    """Sorted: Cedar gives them in an order that differs from run to run, and they end up in decision records."""
     found = cedarpy.validate_policies(text, schema())
-    return [re.sub(r"^for policy `[^`]*`, ", "", e.error) for e in found.errors]
+    return sorted(re.sub(r"^for policy `[^`]*`, ", "", e.error) for e in found.errors)
 
 
 def _offset(text: str, problem: str) -> int:
