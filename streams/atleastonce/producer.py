@@ -92,8 +92,8 @@ class ConfirmedProducer:
         self._poller = threading.Thread(target=self._poll, name=f"{name}-delivery", daemon=True)
         self._poller.start()
 
-    async def deliver(self, records: Iterable[Outgoing]) -> list[tuple[int, int]]:
-        """Partition and offset of each record, once all are confirmed. Raises `DeliveryFailed` otherwise."""
+    async def hand_over(self, records: Iterable[Outgoing]) -> Future[list[tuple[int, int]]]:
+        """Returns when librdkafka has them all (waits for room only); `flush` waits for them from here on."""
         records = list(records)
         delivery = self._new(len(records))
         for index, record in enumerate(records):
@@ -101,7 +101,11 @@ class ConfirmedProducer:
                 await asyncio.sleep(self.FULL_WAIT_S)
             if index % self.YIELD_EVERY == self.YIELD_EVERY - 1:
                 await asyncio.sleep(0)
-        return await asyncio.wrap_future(delivery.done)
+        return delivery.done
+
+    async def deliver(self, records: Iterable[Outgoing]) -> list[tuple[int, int]]:
+        """Partition and offset of each record, once all are confirmed. Raises `DeliveryFailed` otherwise."""
+        return await asyncio.wrap_future(await self.hand_over(records))
 
     def deliver_blocking(self, records: Iterable[Outgoing], timeout_s: float | None = None) -> list[tuple[int, int]]:
         """The same for a thread that may wait."""
@@ -188,10 +192,10 @@ class Producer(FaustProducer):  # type: ignore[misc]
     ) -> Awaitable[RecordMetadata]:
         pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
         record = Outgoing(topic, partition, key, value, tuple(pairs))
-        return asyncio.ensure_future(self._sent(record))
+        return asyncio.ensure_future(self._confirmed(record, await self.confirmed.hand_over([record])))
 
-    async def _sent(self, record: Outgoing) -> RecordMetadata:
-        [(partition, offset)] = await self.confirmed.deliver([record])
+    async def _confirmed(self, record: Outgoing, delivery: Future[list[tuple[int, int]]]) -> RecordMetadata:
+        [(partition, offset)] = await asyncio.wrap_future(delivery)
         return RecordMetadata(record.topic, partition, TP(record.topic, partition), offset, None, None)
 
     async def send_and_wait(self, *args: Any, **kwargs: Any) -> RecordMetadata:

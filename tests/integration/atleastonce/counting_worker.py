@@ -84,7 +84,7 @@ def cli() -> int:
     apps = [
         build(
             options.name if index == 0 else f"{options.name}-{index}", options.broker, options.datadir,
-            source, f"{options.name}{index or str()}-out", options.partitions, **options.settings,
+            source, f"{options.name}{index or ''}-out", options.partitions, **options.settings,
         )
         for index, source in enumerate(options.source)
     ]  # fmt: skip
