@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from io import StringIO
 
 import orjson
 from rich.console import Console
@@ -85,8 +86,13 @@ def table(*columns: str) -> Table:
 
 def show(rows: Table) -> None:
     """Cells are never cut where the output is no terminal: somebody will search in it."""
-    console = Console()
-    console.print(rows) if console.is_terminal else Console(width=1000, no_color=True).print(rows)
+    if (terminal := Console()).is_terminal:
+        terminal.print(rows)
+        return
+    text = StringIO()
+    Console(width=1000, no_color=True, file=text).print(rows)
+    for line in text.getvalue().splitlines():
+        out(line.rstrip())
 
 
 def _letter_headers(read: Read) -> dict[str, str]:

@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from topology.cli.options import AsJson, SettingsFile
-from topology.cli.output import out, show, table
+from topology.cli.output import out
 from topology.settings import load_settings, rows
 
 
@@ -22,7 +22,8 @@ def settings(settings_file: SettingsFile = None, as_json: AsJson = False) -> Non
     if as_json:
         out(orjson.dumps([asdict(row) for row in found]))
         return
-    shown = table("name", "value", "default", "unit", "bounds", "source", "variable", "description")
     for row in found:
-        shown.add_row(row.name, row.value, row.default, row.unit, row.bounds, row.source, row.variable, row.description)
-    show(shown)
+        limits = ", ".join(part for part in (row.unit, row.bounds) if part)
+        origin = row.source if row.source == "default" else f"{row.source}; default {row.default}"
+        out(f"{row.name} = {row.value}{f' [{limits}]' if limits else ''} ({origin})")
+        out(f"    {row.variable}: {row.description}")
