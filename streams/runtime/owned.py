@@ -32,7 +32,7 @@ class Owned:
     """`topic:partition` of the views -> next offset that was shown to the layer."""
     reported: dict[str, int] = field(default_factory=dict)
     """`topic:partition` of the views -> next offset whose refusal was not reported yet."""
-    heard_s: float = field(default_factory=time.monotonic)
+    heard_s: float = field(default_factory=lambda: time.monotonic())
     heard_at: int = 0
 
     def on_view(self, record: ViewRecord, *, again: bool = False) -> list[Emission]:
