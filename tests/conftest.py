@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from topology.embedded import EmbeddedKafka, embedded_kafka, embedded_redis
-from topology.embedded.progress import Lines
+if TYPE_CHECKING:
+    from topology.embedded import EmbeddedKafka
 
 
 @pytest.fixture(scope="session")
 def embedded_broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedKafka]:
     """The embedded broker of this run. Do not stop, kill or pause it: start one of your own for that."""
+    from topology.embedded import embedded_kafka
+    from topology.embedded.progress import Lines
+
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         broker = embedded_kafka(progress=Lines()).start()
@@ -42,6 +46,8 @@ def redis_url() -> Iterator[str]:
     if given := os.environ.get("MAESTRO_TEST_REDIS_URL"):
         yield given
         return
+    from topology.embedded import embedded_redis
+
     with embedded_redis() as server:
         yield server.url
 

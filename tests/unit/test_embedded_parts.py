@@ -8,14 +8,15 @@ import socket
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from topology.embedded import broker_config
 from topology.embedded.diagnosis import classified, explained
 from topology.embedded.errors import DataFolderInUse, DiedAtStart, DiskFull, EmbeddedError, JavaMissing, PortTaken, tail
 from topology.embedded.java import find_java
 from topology.embedded.parts import kafka_of, running_parts
-from topology.embedded.process import check_port_free, free_ports
-from topology.embedded.progress import Lines, Step
+from topology.embedded.process import LeashedProcess, check_port_free, free_ports
+from topology.embedded.progress import Lines, Step, shown
 from topology.limits import DEAD_LETTER_HEADROOM_BYTES, MAX_RECORD_BYTES
 from topology.settings import Settings
 
@@ -62,6 +63,11 @@ def test_a_taken_port_names_its_holder_and_the_setting() -> None:
         with pytest.raises(PortTaken, match=rf"port {port} .*MAESTRO_SOME_PORT"):
             check_port_free(port, "MAESTRO_SOME_PORT")
     check_port_free(port, "MAESTRO_SOME_PORT")
+
+
+def test_a_program_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DiedAtStart, match=r"nowhere could not be run: .*No such file"):
+        LeashedProcess([str(tmp_path / "nowhere")], tmp_path / "out")
 
 
 def test_free_ports_differ() -> None:
@@ -111,6 +117,17 @@ def test_lines_come_at_the_start_the_end_and_now_and_then() -> None:
     lines(Step("start", "starting"))
     expected = ["downloading 0%", "downloading 40%", "downloading 80%", "downloaded 100%", "starting"]
     assert out.getvalue().splitlines() == expected
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown_with_and_without_a_terminal(is_terminal: bool) -> None:
+    out = io.StringIO()
+    with shown(Console(file=out, force_terminal=is_terminal, width=100)) as progress:
+        progress(Step("jars", "downloading jars", 5, 10))
+        progress(Step("start", "starting Kafka"))
+    assert "downloading jars" in out.getvalue()
+    assert "starting Kafka" in out.getvalue()
+    assert ("\x1b" in out.getvalue()) == is_terminal
 
 
 def test_the_broker_listens_on_the_loopback_interface_only(tmp_path: Path) -> None:

@@ -10,13 +10,11 @@ idle ------------> [ jars, Java ] -> [ format once ] -> [ child ] ------------> 
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
-import uuid
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,15 +23,18 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from topology.embedded import broker_config
-from topology.embedded.diagnosis import classified, disk_full, explained, too_slow
-from topology.embedded.errors import DiedAtStart, EmbeddedError
+from topology.embedded.claim import FolderClaim
+from topology.embedded.diagnosis import classified, disk_full, explained
+from topology.embedded.errors import DataFolderInUse, DiedAtStart, EmbeddedError
 from topology.embedded.jars import cache_dir, ensure_jars, lock
 from topology.embedded.java import find_java
 from topology.embedded.process import LeashedProcess, accepts, check_port_free, free_ports, wait_until
 from topology.embedded.progress import Callback, Step, silent
+from topology.embedded.storage import format_folder, is_formatted
 
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 PORT_TRIES = 3
+PREDECESSOR_ENDS_WITHIN_S = 20.0
 DEFAULT_START_TIMEOUT_S = 90.0
 
 
@@ -57,6 +58,7 @@ class EmbeddedKafka:
         self._folder: Path | None = None
         self._port = port
         self._process: LeashedProcess | None = None
+        self._claim: FolderClaim | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -109,6 +111,7 @@ class EmbeddedKafka:
                 self._folder = self._given_dir.expanduser().resolve()
         try:
             (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
+            self._claim = self._claim or FolderClaim(self._folder)
         except OSError as error:
             raise explained(error, self._folder) from error
         free = shutil.disk_usage(self._folder).free
@@ -116,17 +119,24 @@ class EmbeddedKafka:
             raise disk_full(self._folder, f"{free / 1e6:.0f} MB are free, {LEAST_FREE_BYTES / 1e6:.0f} MB are needed")
 
     def _start_on_a_free_port(self, command: list[str]) -> None:
-        for left in reversed(range(PORT_TRIES)):
+        ends_at = time.monotonic() + PREDECESSOR_ENDS_WITHIN_S
+        left = PORT_TRIES
+        while True:
             port, controller_port = free_ports(2)
             # A restart keeps its port: clients that are connected come back to it.
             self._port = self._port or port
             try:
                 return self._start_once(command, controller_port)
+            except DataFolderInUse:
+                # The claim is ours, so its holder is the Kafka of a parent that was killed just now: it is ending.
+                if time.monotonic() > ends_at:
+                    raise
+                time.sleep(1)
             except DiedAtStart as error:
+                left -= 1
                 if "Address already in use" not in str(error) or self._asked_port or not left:
                     raise
                 self._port = 0
-        return None
 
     def _start_once(self, command: list[str], controller_port: int) -> None:
         data, properties = self.folder / "data", self.folder / "server.properties"
@@ -140,32 +150,10 @@ class EmbeddedKafka:
         except OSError as error:
             raise explained(error, self.folder) from error
         command = [*command, f"-Dlog4j2.configurationFile={logging}", f"-Djava.io.tmpdir={self.folder / 'tmp'}"]
-        if not self._is_formatted():
-            self._format(command, properties)
+        if not is_formatted(self.folder):
+            self._progress(Step("format", "preparing Kafka's data folder"))
+            format_folder(self.folder, command, properties, self._timeout_s)
         self._run(command, properties)
-
-    def _is_formatted(self) -> bool:
-        """A disk that was full left an empty file: then there is no data either, and it is done again."""
-        meta = self.folder / "data" / "meta.properties"
-        if meta.exists() and not meta.read_text(encoding="utf-8", errors="replace").strip():
-            meta.unlink()
-        return meta.exists()
-
-    def _format(self, command: list[str], properties: Path) -> None:
-        self._progress(Step("format", "preparing Kafka's data folder"))
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # An id that starts with a dash would be read as an option.
-        cluster = "M" + cluster[1:]
-        tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
-        try:
-            done = subprocess.run(tool, capture_output=True, text=True, timeout=self._timeout_s, check=False)
-        except subprocess.TimeoutExpired as error:
-            shutil.rmtree(self.folder / "data", ignore_errors=True)
-            raise too_slow("preparing Kafka's data folder", self._timeout_s) from error
-        if done.returncode:
-            said = (done.stdout + done.stderr).strip()
-            shutil.rmtree(self.folder / "data", ignore_errors=True)
-            raise classified(f"Kafka could not prepare its data folder {self.folder}:\n{said}", self.folder)
 
     def _run(self, command: list[str], properties: Path) -> None:
         text = f"starting Kafka {lock().kafka} on {self.bootstrap}"
@@ -192,6 +180,9 @@ class EmbeddedKafka:
         if self._process is not None:
             self._process.stop()
             self._process = None
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
         if self._given_dir is None and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

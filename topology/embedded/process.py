@@ -43,7 +43,8 @@ class LeashedProcess:
 
     def _stderr(self) -> str:
         assert self._leash.stderr is not None
-        return self._leash.stderr.read().decode(errors="replace").strip().splitlines()[-1:][0]
+        lines = self._leash.stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"its leash ended with status {self._leash.wait()}"
 
     @property
     def exit_status(self) -> int | None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -78,13 +78,6 @@ def read(kafka: EmbeddedKafka, topic: str) -> list[bytes | None]:
     return found
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    """A broker that the tests of this file may stop, kill and pause; its data folder is given."""
-    with embedded_kafka(data_dir=tmp_path_factory.mktemp("own")) as kafka:
-        yield kafka
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_both_end_with_their_parent_however_it_ends(number: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
@@ -110,51 +103,67 @@ def test_the_broker_ends_when_only_its_leash_is_killed() -> None:
         assert eventually(lambda: is_gone(pid))
 
 
-def test_it_listens_on_the_loopback_interface_only(own: EmbeddedKafka) -> None:
-    listening = [c for c in psutil.Process(own.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+def test_it_listens_on_the_loopback_interface_only(own_broker: EmbeddedKafka) -> None:
+    listening = [c for c in psutil.Process(own_broker.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert len(listening) == 2
     assert {connection.laddr.ip for connection in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
-def test_the_log_can_be_read(own: EmbeddedKafka) -> None:
-    assert "Kafka Server started" in own.log_path.read_text()
-    assert own.output_path.read_text() == ""
+def test_the_log_can_be_read(own_broker: EmbeddedKafka) -> None:
+    assert "Kafka Server started" in own_broker.log_path.read_text()
+    assert own_broker.output_path.read_text() == ""
 
 
-def test_records_survive_restart_and_kill_on_the_same_port(own: EmbeddedKafka) -> None:
-    bootstrap = own.bootstrap
-    write(own, "survives", b"before")
-    own.restart()
-    write(own, "survives", b"between")
-    own.kill()
+def test_records_survive_restart_and_kill_on_the_same_port(own_broker: EmbeddedKafka) -> None:
+    bootstrap = own_broker.bootstrap
+    write(own_broker, "survives", b"before")
+    own_broker.restart()
+    write(own_broker, "survives", b"between")
+    own_broker.kill()
     with pytest.raises(EmbeddedError, match="does not run"):
-        _ = own.pid
-    own.restart()
-    assert own.bootstrap == bootstrap
-    assert read(own, "survives") == [b"before", b"between"]
+        _ = own_broker.pid
+    own_broker.restart()
+    assert own_broker.bootstrap == bootstrap
+    assert read(own_broker, "survives") == [b"before", b"between"]
 
 
-def test_a_paused_broker_answers_after_it_is_resumed(own: EmbeddedKafka) -> None:
-    write(own, "paused", b"first")
-    producer = Producer({"bootstrap.servers": own.bootstrap})
-    own.pause()
+def test_a_paused_broker_answers_after_it_is_resumed(own_broker: EmbeddedKafka) -> None:
+    write(own_broker, "paused", b"first")
+    producer = Producer({"bootstrap.servers": own_broker.bootstrap})
+    own_broker.pause()
     producer.produce("paused", b"second")
     assert producer.flush(2) == 1
-    own.resume()
+    own_broker.resume()
     assert producer.flush(30) == 0
-    assert read(own, "paused") == [b"first", b"second"]
+    assert read(own_broker, "paused") == [b"first", b"second"]
 
 
-def test_a_second_broker_on_the_same_folder_is_refused(own: EmbeddedKafka) -> None:
-    with pytest.raises(DataFolderInUse, match=str(own.folder)):
-        embedded_kafka(data_dir=own.folder).start()
-    # And the first one is as it was.
-    write(own, "unharmed", b"x")
+def test_a_second_broker_on_the_same_folder_is_refused(own_broker: EmbeddedKafka) -> None:
+    before = {path.name: path.read_bytes() for path in own_broker.folder.glob("*.properties")}
+    with pytest.raises(DataFolderInUse, match=str(own_broker.folder)):
+        embedded_kafka(data_dir=own_broker.folder).start()
+    # And the first one is as it was, and its files too.
+    write(own_broker, "unharmed", b"x")
+    assert {path.name: path.read_bytes() for path in own_broker.folder.glob("*.properties")} == before
 
 
-def test_a_taken_port_is_refused(own: EmbeddedKafka) -> None:
-    port = int(own.bootstrap.rpartition(":")[2])
-    with pytest.raises(PortTaken, match=rf"port {port} on 127\.0\.0\.1 is taken by process {own.pid} \(java\)"):
+def test_the_folder_of_a_killed_owner_is_taken_over(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from topology.embedded import embedded_kafka\n"
+        "kafka = embedded_kafka(data_dir=Path(sys.argv[1])).start(); print(kafka.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline().strip().isdigit()
+        owner.kill()
+    # At once, while the old one is still ending.
+    with embedded_kafka(data_dir=tmp_path) as kafka:
+        write(kafka, "again", b"x")
+
+
+def test_a_taken_port_is_refused(own_broker: EmbeddedKafka) -> None:
+    port = int(own_broker.bootstrap.rpartition(":")[2])
+    with pytest.raises(PortTaken, match=rf"port {port} on 127\.0\.0\.1 is taken by process {own_broker.pid} \(java\)"):
         embedded_kafka(port=port).start()
     with pytest.raises(PortTaken, match="MAESTRO_EMBEDDED_REDIS_PORT"):
         embedded_redis(port=port).start()
