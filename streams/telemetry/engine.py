@@ -65,7 +65,7 @@ class TelemetryLayer:
 
     def step(self, rows: Mapping[str, SeriesState], view: RemovedAssets, event: Event, now: int) -> Step[SeriesState]:
         value = event.value
-        work = Work(self.monitor, self.detector, rows)
+        work = Work(self.monitor, self.detector, rows, view.ids, now)
         if isinstance(value, HealthSignal):
             work.sample(value.asset_id, value.metric, value.unit, value.at, value.value, event.cause_id)
         elif isinstance(value, HealthSignalBatch):
@@ -83,7 +83,7 @@ class TelemetryLayer:
         clock: int = 0,
     ) -> Step[SeriesState]:
         """As `step` on each sample in turn. `causes(i)` names row i's cause: asked for emissions and last samples."""
-        work = Work(self.monitor, self.detector, rows)
+        work = Work(self.monitor, self.detector, rows, view.ids, clock)
         work.columns(columns, causes)
         return work.done()
 
@@ -94,8 +94,8 @@ class TelemetryLayer:
         row = rows.get(key)
         if row is None or now < row.timer_at:
             return Step()
-        work = Work(self.monitor, self.detector, rows)
-        work.timer(key, view.ids, now)
+        work = Work(self.monitor, self.detector, rows, view.ids, now)
+        work.timer(key, now)
         return work.done()
 
     def encode_row(self, row: SeriesState) -> bytes:

@@ -37,6 +37,8 @@ class HealthMonitor:
         self._intervals = settings.absence_intervals
         self._min_ms = settings.absence_min_s * 1000.0
         self._retire_ms = round(settings.retire_after_s * 1000.0)
+        self.least_patience_ms = min(int(self._min_ms) + self._grace_ms, self._retire_ms)
+        """No reporting series wants its timer sooner after its newest sample."""
         self.recheck_ms = round(settings.absence_recheck_s * 1000.0)
 
     def meaning(self, metric: str, unit: str) -> Meaning:

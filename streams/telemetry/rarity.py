@@ -17,33 +17,40 @@ from streams.telemetry.state import SeriesState
 WARM_SAMPLES = 50
 FAR_RATE, TREND_FAST, TREND_SLOW, PACE_FAST, RATE = 0.0005, 0.03, 0.002, 0.03, 0.001
 TAIL_RATE = 0.003
+SETTLED_SAMPLES = 1_000
+SETTLED_EXCESS_RATE = TAIL_RATE / (1.0 - tails.SHARE) * 0.5
 LARGEST_Z = 1e9
 PEAK_DECAY = 1.0 - 1.0 / 250.0
 UNDER_PEAK = 0.01
 """Weight of a score under the peak: order is kept, nothing reaches a threshold."""
 
 
-def _tail(z: float, q: float, e: float, n: int) -> tuple[float, float, float]:
-    """-log10 p of z, and the tail that has learned it."""
+def _tail(z: float, q: float, e: float, ready: bool, step: float, rate: float) -> tuple[float, float, float]:
+    """-log10 p of z (0 until `ready`), and the tail that has learned it."""
     p = 0.0
     if z > LARGEST_Z:
         z = LARGEST_Z
-    if z > q and n > WARM_SAMPLES and e > 0.0:
-        p = tails.AT_QUANTILE + (z - q) / e * tails.LOG10_E
-        if p > tails.LARGEST:
-            p = tails.LARGEST
-    step = (n + 1.0) ** -0.7
-    if step < 3.0 * TAIL_RATE:
-        step = 3.0 * TAIL_RATE
-    q = q + step * tails.SHARE if z > q else q - step * (1.0 - tails.SHARE)
-    if q < 0.0:
-        q = 0.0
     if z > q:
-        rate = 1.0 / (1.0 + (1.0 - tails.SHARE) * n)
-        if rate < TAIL_RATE / (1.0 - tails.SHARE) * 0.5:
-            rate = TAIL_RATE / (1.0 - tails.SHARE) * 0.5
+        if ready and e > 0.0:
+            p = tails.AT_QUANTILE + (z - q) / e * tails.LOG10_E
+            if p > tails.LARGEST:
+                p = tails.LARGEST
+        q += step * tails.SHARE
+    else:
+        q -= step * (1.0 - tails.SHARE)
+        if q < 0.0:
+            q = 0.0
+    if z > q:
         e += rate * (z - q - e)
     return p, q, e
+
+
+def _paces(n: int) -> tuple[bool, float, float]:
+    """Is there history enough; learning steps of the quantile and of the mean excess after `n` samples."""
+    if n > SETTLED_SAMPLES:
+        return True, 3.0 * TAIL_RATE, SETTLED_EXCESS_RATE
+    step = max((n + 1.0) ** -0.7, 3.0 * TAIL_RATE)
+    return n > WARM_SAMPLES, step, max(1.0 / (1.0 + (1.0 - tails.SHARE) * n), SETTLED_EXCESS_RATE)
 
 
 def score(s: SeriesState, x: float, season_residual: float | None) -> float:
@@ -54,34 +61,35 @@ def score(s: SeriesState, x: float, season_residual: float | None) -> float:
         return 0.0
     k = 1.0 / (n + 1.0)
     kr = k if k > RATE else RATE
+    paces = _paces(n)
     d = abs(x - s.far_level)
-    p, s.far_q, s.far_e = _tail(d / s.far_scale if s.far_scale > 0.0 else 0.0, s.far_q, s.far_e, n)
+    p, s.far_q, s.far_e = _tail(d / s.far_scale if s.far_scale > 0.0 else 0.0, s.far_q, s.far_e, *paces)
     total = p * p
     kf = k if k > FAR_RATE else FAR_RATE
     s.far_level += kf * (x - s.far_level)
     s.far_scale += kf * (d - s.far_scale)
-    total += _steps(s, abs(x - s.last_value), n)
+    total += _steps(s, abs(x - s.last_value), n, paces)
     s.trend_fast += (k if k > TREND_FAST else TREND_FAST) * (x - s.trend_fast)
     d = abs(s.trend_fast - s.trend_slow)
-    p, s.trend_q, s.trend_e = _tail(d / s.trend_scale if s.trend_scale > 0.0 else 0.0, s.trend_q, s.trend_e, n)
+    p, s.trend_q, s.trend_e = _tail(d / s.trend_scale if s.trend_scale > 0.0 else 0.0, s.trend_q, s.trend_e, *paces)
     total += p * p
     s.trend_slow += (k if k > TREND_SLOW else TREND_SLOW) * (x - s.trend_slow)
     s.trend_scale += kr * (d - s.trend_scale)
     if season_residual is not None and s.season_error > 0.0:
-        p, s.season_q, s.season_e = _tail(abs(season_residual) / s.season_error, s.season_q, s.season_e, n)
+        p, s.season_q, s.season_e = _tail(abs(season_residual) / s.season_error, s.season_q, s.season_e, *paces)
         total += p * p
     return _above_peak(s, math.sqrt(total))
 
 
-def _steps(s: SeriesState, d: float, n: int) -> float:
+def _steps(s: SeriesState, d: float, n: int, paces: tuple[bool, float, float]) -> float:
     """Squares of the scores of the step itself and of the pace of steps."""
     scale = s.step_scale
-    p, s.step_q, s.step_e = _tail(d / scale if scale > 0.0 else 0.0, s.step_q, s.step_e, n)
+    p, s.step_q, s.step_e = _tail(d / scale if scale > 0.0 else 0.0, s.step_q, s.step_e, *paces)
     total = p * p
     k = 1.0 / n
     s.pace += (k if k > PACE_FAST else PACE_FAST) * (d - s.pace)
     z = abs(math.log((s.pace + 1e-3 * scale) / (scale * 1.001))) if scale > 0.0 and n > 30 else 0.0
-    p, s.pace_q, s.pace_e = _tail(z, s.pace_q, s.pace_e, n)
+    p, s.pace_q, s.pace_e = _tail(z, s.pace_q, s.pace_e, *paces)
     s.step_scale += (k if k > RATE else RATE) * (d - scale)
     return total + p * p
 

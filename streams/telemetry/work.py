@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Callable, Collection, Mapping
 
@@ -15,16 +16,20 @@ from streams.telemetry.detector import AnomalyDetector, usable
 from streams.telemetry.monitor import HealthMonitor, Order
 from streams.telemetry.state import NORMAL, SeriesState
 
+NEVER = 2**63
+
 
 class Slot:
     """One series within a step. `state` is the row as found until `changed`; then a copy that this step owns."""
 
-    __slots__ = ("cause_row", "changed", "key", "series", "state", "unit")
+    __slots__ = ("armed", "cause_row", "changed", "gone", "key", "series", "state", "unit")
 
     def __init__(self, key: str, series: Series, unit: str, state: SeriesState | None) -> None:
         self.key, self.series, self.unit = key, series, unit
         self.state = state if state is not None else SeriesState(unit=unit)
-        self.changed = False
+        self.changed = self.gone = False
+        self.armed = NEVER
+        """Earliest time at which this step must look for a due timer of this series."""
         self.cause_row = -1
 
     def own(self) -> SeriesState:
@@ -35,12 +40,24 @@ class Slot:
 
 
 class Work:
-    """Used once: samples or a timer in, then `done`."""
+    """Used once: samples or a timer in, then `done`.
 
-    def __init__(self, monitor: HealthMonitor, detector: AnomalyDetector, rows: Mapping[str, SeriesState]) -> None:
+    A timer that a sample of this step sets may be due before a later sample of the same step: it fires in between, as
+    it would have if they had come one by one.
+    """
+
+    def __init__(
+        self,
+        monitor: HealthMonitor,
+        detector: AnomalyDetector,
+        rows: Mapping[str, SeriesState],
+        removed: Collection[str],
+        clock: int,
+    ) -> None:
         self._monitor, self._detector, self._rows = monitor, detector, rows
+        self._removed, self._clock = removed, clock
         self._slots: dict[str, Slot] = {}
-        self._removed: list[str] = []
+        self._looks: list[tuple[int, str]] = []
         self._emissions: list[Emission] = []
 
     def sample(self, asset_id: str, metric: str, unit: str, at: int, value: float, cause_id: str) -> None:
@@ -57,7 +74,12 @@ class Work:
             factors.append(factor)
         take = self._take
         samples = zip(columns.series_index.tolist(), columns.at.tolist(), columns.value.tolist(), strict=True)
+        looks = self._looks
         for row, (index, at, value) in enumerate(samples):
+            if looks and looks[0][0] <= at:
+                self._fire(at, cause_of)
+            if at > self._clock:
+                self._clock = at
             slot = slots[index]
             if take(slot, at, value * factors[index], row, cause_of):
                 slot.cause_row = row
@@ -65,12 +87,15 @@ class Work:
             if slot.cause_row >= 0:
                 slot.state.last_cause = cause_of(slot.cause_row)
 
-    def timer(self, key: str, removed: Collection[str], now: int) -> None:
-        """`rows[key]` is due: its asset is gone, it is forgotten, it is absent, or it is absent still."""
+    def timer(self, key: str, now: int) -> None:
+        """`rows[key]` is due."""
         _, asset_id, metric = json.loads(key)
-        slot = self._slot(asset_id, metric, self._rows[key].unit)
+        self._look(self._slot(asset_id, metric, self._rows[key].unit), now)
+
+    def _look(self, slot: Slot, now: int) -> None:
+        """The series' asset is gone, it is forgotten, it is absent, or it is absent still."""
         s = slot.own()
-        if asset_id in removed:
+        if slot.series.asset_id in self._removed:
             self._end(slot, now, "the asset was removed")
         elif now >= self._monitor.retire_at(s):
             days = (now - s.last_at) / 86_400_000
@@ -85,11 +110,34 @@ class Work:
         rows: dict[str, SeriesState | None] = {}
         for slot in self._slots.values():
             if slot.changed:
-                if not slot.state.absent_at:
-                    slot.state.timer_at = self._monitor.look_at(slot.state)
+                slot.state.timer_at = self._due_at(slot.state)
                 rows[slot.key] = slot.state
-        rows.update(dict.fromkeys(self._removed))
+            elif slot.gone:
+                rows[slot.key] = None
         return Step(rows, tuple(self._emissions))
+
+    def _due_at(self, s: SeriesState) -> int:
+        return s.timer_at if s.absent_at else self._monitor.look_at(s)
+
+    def _arm(self, slot: Slot, at: int) -> None:
+        slot.armed = at
+        heapq.heappush(self._looks, (at, slot.key))
+
+    def _fire(self, at: int, cause_of: Callable[[int], str]) -> None:
+        """Timers of this step's series that are due by `at`, in order of (due, key)."""
+        while self._looks and self._looks[0][0] <= at:
+            armed, key = heapq.heappop(self._looks)
+            slot = self._slots[key]
+            if armed != slot.armed or not slot.changed:
+                continue
+            due = self._due_at(slot.state)
+            if due <= armed:
+                if slot.cause_row >= 0:
+                    slot.state.last_cause = cause_of(slot.cause_row)
+                self._clock = max(self._clock, due)
+                self._look(slot, self._clock)
+            if slot.changed:
+                self._arm(slot, self._due_at(slot.state))
 
     def _slot(self, asset_id: str, metric: str, unit: str) -> Slot:
         key = ids.row_key("series", asset_id, metric)
@@ -107,6 +155,9 @@ class Work:
             self._take_old(slot, at, x)
             return False
         s = slot.own()
+        soonest = at + self._monitor.least_patience_ms
+        if slot.armed > soonest:
+            self._arm(slot, soonest)
         self._mind_the_gap(slot, at, row, cause_of)
         detector = self._detector
         detector.state = s
@@ -159,7 +210,7 @@ class Work:
             self._emit(anomalies.of_end(slot.series, s, at, s.last_cause, reason))
         if s.absent_at:
             self._emit(anomalies.of_absence(slot.series, s, AnomalyState.CLOSED, at, s.last_cause, reason))
-        self._removed.append(slot.key)
+        slot.state, slot.changed, slot.gone, slot.cause_row = SeriesState(unit=slot.unit), False, True, -1
 
     def _emit(self, anomaly: Anomaly) -> None:
         self._emissions.append(Emission("anomalies", anomaly.asset_id, anomaly, anomaly.at, anomaly.cause_id))
