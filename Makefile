@@ -37,7 +37,7 @@ schemas: venv ## the records can still be read by old readers
 	@$(BIN)/python -m schemas.compatibility
 
 graph: venv ## README's picture of the topology is current
-	@$(BIN)/maestro graph --check-readme
+	@$(BIN)/maestro graph --check README.md
 
 check: lint types imports schemas graph ## all of these, without the tests
 
