@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     worker_id: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]{1,60}$",
-        description="name of this worker's folder below state_dir; none = the host's name. Workers on one host need different ones",
+        description="name of this worker's folder below state_dir; none = the host's name; two on one host must differ",
     )
     policies_dir: Path | None = Field(None, description="folder of Cedar policies; none = those that come with us")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
