@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
+
+ROW_KEYS_CACHED = 131_072
+"""Of the series that one worker is meant to hold; at most 300 bytes each with usual names."""
 
 
 def derive(kind: str, *parts: str | int | None) -> str:
@@ -21,6 +25,7 @@ def tie_break(*parts: str) -> int:
     return int.from_bytes(hashlib.sha256(canonical.encode()).digest()[:8], "big")
 
 
+@lru_cache(ROW_KEYS_CACHED)
 def row_key(*parts: str) -> str:
     """A structured table key: a JSON array, so that ids with any separator in them stay apart (T10)."""
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))

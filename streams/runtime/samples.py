@@ -13,11 +13,15 @@ from schemas import columns as columnar
 from schemas.codec import encode
 from schemas.columns import RejectedRow, SampleColumns, Series
 from schemas.errors import DecodeError, Reason
+from schemas.samples import read_common_signal
 from schemas.wire import Wire
 from streams.atleastonce.batch import Message, Output, dead_letter, partition_for
 from streams.runtime.ingest import Rules, read_samples, refusal
 
 SHOWN_ROWS = 5
+
+_Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]
+"""Series numbers, times and values of some rows."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,7 @@ class Gathered:
 
 @dataclass(slots=True)
 class Causes:
-    """Names the cause of each row: `topic:partition:offset`, and `#row` within a batch message."""
+    """Names the cause of each row: `topic:partition:offset`, and `#row` (of those taken) if there are several."""
 
     topic: str
     partition: int
@@ -50,32 +54,92 @@ class Causes:
 def gather(rules: Rules, partition: int, messages: Iterable[Message]) -> Gathered:
     """The samples of the messages, in order."""
     found = Gathered(None, Causes(rules.topic, partition), [], 0, 0)
-    index: dict[Series, int] = {}
-    parts: list[SampleColumns] = []
-    indexes: list[NDArray[np.int32]] = []
-    rows = 0
+    growing = _Growing(rules, partition, found.causes)
     for message in messages:
-        part = _of_message(rules, partition, message, found)
-        if part is None or len(part) == 0:
-            continue
-        found.causes.starts.append(rows)
-        found.causes.offsets.append(message.offset)
-        found.causes.single.append(len(part) == 1 and len(part.series) == 1)
-        table = np.array([index.setdefault(s, len(index)) for s in part.series], np.int32)
-        indexes.append(table[part.series_index])
-        parts.append(part)
-        rows += len(part)
-    if parts:
-        found.columns = _joined(parts, indexes, tuple(index))
+        if not growing.takes_common(message):
+            part = _of_message(rules, partition, message, found)
+            if part is not None and len(part):
+                growing.add(part, message.offset)
+    found.columns = growing.columns()
     return found
 
 
-def _joined(
-    parts: Sequence[SampleColumns], indexes: list[NDArray[np.int32]], series: tuple[Series, ...]
-) -> SampleColumns:
-    at = np.concatenate([p.at for p in parts])
-    value = np.concatenate([p.value for p in parts])
-    return SampleColumns(series, np.concatenate(indexes), at, value, parts[0].source)
+class _Growing:
+    """Columns in the making. Messages of one sample each, the many, become a row of lists without any array."""
+
+    def __init__(self, rules: Rules, partition: int, causes: Causes) -> None:
+        self._rules, self._partition, self._causes = rules, partition, causes
+        self._index: dict[Series, int] = {}
+        self._here: dict[Series, int] = {}  # those known to belong here: a batch may name others, without rows
+        self._source: str | None = None
+        self._keys: set[bytes] = set()
+        self._rows = 0
+        self._parts: list[_Part] = []
+        self._of: list[int] = []
+        self._at: list[int] = []
+        self._value: list[float] = []
+
+    def takes_common(self, message: Message) -> bool:
+        """Takes one good sample that belongs here; False = not looked at closely, and nothing has happened."""
+        rules, data = self._rules, message.value
+        if data is None or (message.key not in self._keys and not self._is_key(message.key)):
+            return False
+        sample = read_common_signal(data, message.headers, max_bytes=rules.max_bytes)
+        if sample is None:
+            return False
+        series, at, value, source = sample
+        if at > message.timestamp + rules.max_future_ms:
+            return False
+        number = self._here.get(series)
+        if number is None:
+            if rules.partitions > 1 and partition_for(series.asset_id.encode(), rules.partitions) != self._partition:
+                return False
+            number = self._here[series] = self._index.setdefault(series, len(self._index))
+        self._note(message.offset, True, source)
+        self._of.append(number)
+        self._at.append(at)
+        self._value.append(value)
+        self._rows += 1
+        return True
+
+    def add(self, part: SampleColumns, offset: int) -> None:
+        """The samples of one message, which are not none."""
+        self._end_singles()
+        self._note(offset, len(part) == 1 and len(part.series) == 1, part.source)
+        table = np.array([self._index.setdefault(s, len(self._index)) for s in part.series], np.int32)
+        self._parts.append((table[part.series_index], part.at, part.value))
+        self._rows += len(part)
+
+    def columns(self) -> SampleColumns | None:
+        self._end_singles()
+        if not self._parts:
+            return None
+        index, at, value = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        return SampleColumns(tuple(self._index), index, at, value, self._source or "")
+
+    def _is_key(self, key: bytes | None) -> bool:
+        """Whether `read_key` takes it; remembered, for a fetch has few keys and many messages."""
+        try:
+            (key or b"").decode()
+        except UnicodeDecodeError:
+            return False
+        if key:
+            self._keys.add(key)
+        return bool(key)
+
+    def _note(self, offset: int, single: bool, source: str) -> None:
+        self._causes.starts.append(self._rows)
+        self._causes.offsets.append(offset)
+        self._causes.single.append(single)
+        if self._source is None:
+            self._source = source
+
+    def _end_singles(self) -> None:
+        if self._of:
+            self._parts.append(
+                (np.array(self._of, np.int32), np.array(self._at, np.int64), np.array(self._value, np.float64))
+            )
+            self._of, self._at, self._value = [], [], []
 
 
 def _of_message(rules: Rules, partition: int, message: Message, found: Gathered) -> SampleColumns | None:
