@@ -1,25 +1,27 @@
 """`maestro replay`: a file of records through the same engines, without a broker, byte-identical each time.
 
-In: one JSON object a line, `{"topic", "key", "at", "value"}` and optionally `"id"` (how the record is named as a cause;
-default: the record's own id, else `topic:line`). Out: the same shape for each record emitted, with `"cause"`.
+In: the lines of `topology.recording.lines`, in the order of processing. Out: `{"topic", "key", "at", "value", "cause"}`
+for each record emitted. Records for the whole loop go through every layer, and what these emit goes on to its readers;
+addressed lines, as `maestro log export` writes them, go to one machine each. When the input ends, the timers of the
+loop that are due by the latest `at` have fired.
+
 A line that cannot be used becomes a `dead-letters` line with its number and reason, and the replay goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from schemas.errors import DecodeError, Empty, Invalid, Undecodable
-from schemas.json_form import one_of_from_json, to_json
-from schemas.records import ActionOutcome, Record, Remediation, RemediationStatus
+from schemas import columns
+from schemas.errors import BY_REASON, DecodeError
+from schemas.records import ActionOutcome, HealthSignalBatch, Remediation, RemediationStatus
 from streams.kit import ids
 from streams.kit.layer import Emission, Event, Layer
-from streams.kit.loop import Loop, no_effects, own_id
-from topology.topics import BY_NAME
+from streams.kit.loop import Loop, no_effects
+from topology.recording.lines import Line, output_line, parse_line, refusal_line
+from topology.recording.machines import Machines
 
 ASSUMED = "assumed by replay: effects are not run without the executors"
 
@@ -46,7 +48,7 @@ def assume_success(emission: Emission) -> Emission | None:
 
 @dataclass(slots=True)
 class Summary:
-    """What went through: lines read, refused, and records emitted by topic."""
+    """What went through: lines read, refused (wholly or some of their samples), and records emitted by topic."""
 
     read: int = 0
     refused: int = 0
@@ -57,78 +59,61 @@ def run(
     lines: Iterable[bytes], layers: Mapping[str, Layer[Any, Any]], summary: Summary | None = None
 ) -> Iterator[bytes]:
     """Yields the output lines (with newline). Effects are assumed to succeed unless the file has `action-outcomes`."""
-    summary = summary if summary is not None else Summary()
-    events = list(_read(lines, summary))
-    recorded = any(isinstance(e, Event) and e.topic == "action-outcomes" for e in events)
-    loop = Loop(layers, no_effects if recorded else assume_success)
-    for event in events:
-        if isinstance(event, bytes):
-            yield event
-            continue
-        for emission in loop.feed(event):
-            summary.emitted[emission.topic] = summary.emitted.get(emission.topic, 0) + 1
-            yield output_line(emission)
+    kept = list(lines)
+    return _Replay(layers, has_outcomes(kept), summary if summary is not None else Summary()).play(kept)
 
 
-def output_line(emission: Emission) -> bytes:
-    value = None if emission.value is None else orjson.Fragment(to_json(emission.value))
-    line = {"topic": emission.topic, "key": emission.key, "at": emission.at, "value": value, "cause": emission.cause_id}
-    return orjson.dumps(line) + b"\n"
-
-
-def _read(lines: Iterable[bytes], summary: Summary) -> Iterator[Event | bytes]:
+def has_outcomes(lines: Sequence[bytes]) -> bool:
+    """Whether the file tells itself what came of the actions."""
     for number, raw in enumerate(lines, start=1):
-        if not raw.strip():
-            continue
-        summary.read += 1
+        if b'"action-outcomes"' in raw:
+            try:
+                line = parse_line(raw, number)
+            except DecodeError:
+                continue
+            if isinstance(line, Event) and line.topic == "action-outcomes":
+                return True
+    return False
+
+
+class _Replay:
+    def __init__(self, layers: Mapping[str, Layer[Any, Any]], recorded: bool, summary: Summary) -> None:
+        self._loop = Loop(layers, no_effects if recorded else assume_success)
+        self._machines = Machines(layers)
+        self._summary = summary
+        self._latest_at = 0
+
+    def play(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for number, raw in enumerate(lines, start=1):
+            if raw.strip():
+                yield from self._line(raw, number)
+        yield from self._told(self._loop.advance(self._latest_at))
+
+    def _line(self, raw: bytes, number: int) -> Iterator[bytes]:
+        self._summary.read += 1
         try:
-            yield parse_line(raw, number)
+            line = parse_line(raw, number)
         except DecodeError as error:
-            summary.refused += 1
-            yield _refusal(raw, number, error)
+            self._summary.refused += 1
+            yield refusal_line(raw, number, error)
+            return
+        yield from self._bad_samples(line, raw, number)
+        if isinstance(line, Event):
+            self._latest_at = max(self._latest_at, line.at)
+            yield from self._told(self._loop.feed(line))
+        else:
+            yield from self._told(self._machines.take(line))
 
+    def _bad_samples(self, line: Line, raw: bytes, number: int) -> Iterator[bytes]:
+        if not isinstance(line, Event) or not isinstance(line.value, HealthSignalBatch):
+            return
+        found = columns.of_batch(line.value)
+        self._latest_at = max(self._latest_at, int(found.at.max()) if len(found) else 0)
+        self._summary.refused += bool(found.rejected)
+        for row in found.rejected:
+            yield refusal_line(raw, number, BY_REASON[row.code](f"row {row.row}: {row.message}"))
 
-def parse_line(raw: bytes, number: int) -> Event:
-    """One input line; DecodeError says what is wrong with it."""
-    try:
-        line = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise Undecodable(f"line {number} is not JSON: {error}") from error
-    if not isinstance(line, dict) or not isinstance(line.get("topic"), str):
-        raise Invalid(f"line {number}: `topic` is missing")
-    topic = BY_NAME.get(line["topic"])
-    if topic is None or not topic.records:
-        raise Invalid(f"line {number}: topic {line['topic']!r} is not one of ours")
-    value = None if line.get("value") is None else one_of_from_json(topic.records, orjson.dumps(line["value"]))
-    at = line.get("at", getattr(value, "at", None))
-    key = line.get("key")
-    if not isinstance(key, str) or not key:
-        raise Empty(f"line {number}: `key` is missing or empty")
-    if not isinstance(at, int) or isinstance(at, bool):
-        raise Invalid(f"line {number}: `at` (ms since the epoch) is missing")
-    return Event(topic.name, key, value, at, _cause(line, value, topic.name, number))
-
-
-def _cause(line: Mapping[str, object], value: Record | None, topic: str, number: int) -> str:
-    given = line.get("id")
-    if isinstance(given, str) and given:
-        return given
-    return own_id(value) or f"{topic}:{number}"
-
-
-def _refusal(raw: bytes, number: int, error: DecodeError) -> bytes:
-    try:
-        line = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        line = {}
-    topic = line.get("topic") if isinstance(line, dict) else None
-    key = line.get("key") if isinstance(line, dict) else None
-    value = {"error": error.code, "reason": error.message, "original": raw.decode(errors="replace").rstrip("\n")}
-    refusal = {
-        "topic": "dead-letters",
-        "key": key,
-        "at": None,
-        "value": value,
-        "cause": f"{topic or 'unknown'}:{number}",
-    }
-    return orjson.dumps(refusal) + b"\n"
+    def _told(self, emissions: Iterable[Emission]) -> Iterator[bytes]:
+        for emission in emissions:
+            self._summary.emitted[emission.topic] = self._summary.emitted.get(emission.topic, 0) + 1
+            yield output_line(emission)

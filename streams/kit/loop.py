@@ -43,7 +43,7 @@ def feed(partition: Partition[Any, Any], event: Event) -> list[Emission]:
     value = event.value
     if hasattr(partition.layer, "step_columns") and isinstance(value, HealthSignal | HealthSignalBatch):
         samples = columns.of_signal(value) if isinstance(value, HealthSignal) else columns.of_batch(value)
-        single = len(samples) == 1 and len(samples.series) == 1
+        single = len(samples) == 1
         return partition.on_columns(samples, lambda row: event.cause_id if single else f"{event.cause_id}#{row}")
     return partition.on_event(event)
 

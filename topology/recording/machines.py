@@ -1,0 +1,49 @@
+"""The machines that replay lines are addressed to: one partition of one layer each, as one worker after another had it.
+
+start --> records, ticks --> start (the next worker: rows as read from its table) --> ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.kit.layer import Emission, Layer
+from streams.kit.loop import feed
+from streams.kit.partition import Partition
+from topology.recording.lines import Addressed, Start, Tick, ViewUse
+
+
+class Machines:
+    """Made on first use. What a machine emits is given back and goes nowhere: its readers' lines are in the file."""
+
+    def __init__(self, layers: Mapping[str, Layer[Any, Any]]) -> None:
+        self._layers = layers
+        self._machines: dict[str, Partition[Any, Any]] = {}
+
+    def take(self, line: Addressed | Tick | Start) -> list[Emission]:
+        machine = self._machine(line.to)
+        if isinstance(line, Start):
+            self._machines[line.to] = taken_over(machine, line)
+            return []
+        if isinstance(line, Tick):
+            return machine.advance(line.at)
+        if line.event.topic in machine.layer.inputs:
+            return feed(machine, line.event)
+        if line.use is not ViewUse.SHOW:
+            machine.layer.see(machine.view, line.event)
+        return machine.on_view(line.event) if line.use is not ViewUse.SEE else []
+
+    def _machine(self, to: str) -> Partition[Any, Any]:
+        if to not in self._machines:
+            layer = self._layers[to.partition(":")[0]]
+            self._machines[to] = Partition(layer, layer.new_view())
+        return self._machines[to]
+
+
+def taken_over(machine: Partition[Any, Any], start: Start) -> Partition[Any, Any]:
+    """As `streams.runtime.owned.restored` makes it from the table: rows in the order of their keys' bytes."""
+    layer = machine.layer
+    keys = sorted(machine.rows, key=str.encode)
+    rows = {key: layer.decode_row(layer.encode_row(machine.rows[key])) for key in keys}
+    return Partition(layer, machine.view if start.keeps_view else layer.new_view(), rows, start.clock)
