@@ -89,13 +89,12 @@ def _worker(
     )
 
 
-def _flushed(app: App) -> Callable[[int], Awaitable[None]]:
-    async def drain(partition: int) -> None:
+def _flushed(app: App) -> Callable[[int], Awaitable[bool]]:
+    async def flushed(partition: int) -> bool:
         flusher = app.ownership.flusher(partition)
-        if flusher is not None:
-            await flusher.drain()
+        return flusher is not None and await flusher.flushed()
 
-    return drain
+    return flushed
 
 
 def _app(card: LayerCard, settings: Settings, broker: str, folder: Path) -> App:

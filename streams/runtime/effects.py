@@ -6,7 +6,7 @@ order read -> row "pending" staged -> flushed -> effect -> outcome staged with t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from schemas.records import ActionOutcome, Remediation
@@ -28,14 +28,16 @@ class EffectLayer(Protocol):
 
 
 class EffectDriver:
-    """`run` carries an order out; `flushed` returns when all that is staged for a partition is durable."""
+    """`run` carries an order out; `flushed` returns when all that is staged for a partition is durable, False if that
+    cannot be said now.
+    """
 
     def __init__(
         self,
         runner: LayerRunner,
         layer: EffectLayer,
         run: Callable[[Remediation, World], Awaitable[ActionOutcome]],
-        flushed: Callable[[int], Awaitable[None]],
+        flushed: Callable[[int], Awaitable[bool]],
         begun_before: Callable[[str], object],
     ) -> None:
         """`begun_before` is told each action id that a restored row holds as pending: it may have had its effect."""
@@ -62,16 +64,18 @@ class EffectDriver:
             await asyncio.sleep(LOOK_S)
             for partition, owned in list(self._runner.owned.items()):
                 orders = [o for o in self._layer.pending(owned.machine.rows) if o.action_id not in self._running]
-                if orders:
-                    await self._flushed(partition)
-                if self._runner.owned.get(partition) is not owned:
-                    continue  # Lost meanwhile: the new owner finds the orders, if they were flushed.
-                for order in orders:
-                    self._begin(partition, order)
+                if orders and await self._flushed(partition):
+                    self._begin_all(partition, owned, orders)
 
     def _loaded(self, _partition: int, owned: Owned) -> None:
         for order in self._layer.pending(owned.machine.rows):
             self._begun_before(order.action_id)
+
+    def _begin_all(self, partition: int, owned: Owned, orders: Sequence[Remediation]) -> None:
+        if self._runner.owned.get(partition) is not owned:
+            return  # Lost while it was flushed: the new owner finds the orders.
+        for order in orders:
+            self._begin(partition, order)
 
     def _begin(self, partition: int, order: Remediation) -> None:
         task = asyncio.create_task(self._carry_out(partition, order), name=f"effect {order.action_id}")

@@ -81,6 +81,7 @@ class Stage:
     may_flush: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     crash: bool = False
+    suspended: bool = False
 
     def stage(
         self,
@@ -99,10 +100,13 @@ class Stage:
     def fail(self, error: BaseException) -> None:
         self.failures.append(error)
 
-    async def flush(self, partition: int) -> None:
+    async def flush(self, partition: int) -> bool:
+        if self.suspended:
+            return False
         await self.may_flush.wait()
         self.table.update({k: v for k, v in self.staged.items() if v is not None})
         self.staged.clear()
+        return True
 
     async def run(self, order: Remediation, world: World) -> ActionOutcome:
         self.effects.append(order.action_id)
@@ -157,6 +161,19 @@ async def test_an_effect_waits_until_its_intention_is_durable() -> None:
     assert sorted(world.outcomes()) == ["one", "two"]
     assert json.loads(world.staged[b"one"] or b"") == "done", "outcome and row are staged together"
     assert world.failures == []
+
+
+async def test_no_effect_begins_while_flushing_is_suspended() -> None:
+    """In a rebalance: the partition may belong to another worker, which will find the order, or not."""
+    world = Stage(suspended=True)
+    world.may_flush.set()
+    async with driven(world) as (runner, _):
+        take(runner, "one")
+        await asyncio.sleep(0.1)
+        assert world.effects == []
+        world.suspended = False
+        await until(lambda: world.effects == ["one"])
+    assert world.durable_then == [True]
 
 
 async def test_an_effect_under_way_is_not_begun_again() -> None:
@@ -257,7 +274,7 @@ async def test_a_runner_that_raises_ends_the_process() -> None:
 async def test_a_flush_that_fails_ends_the_process_before_any_effect() -> None:
     world = Stage()
 
-    async def broken(_partition: int) -> None:
+    async def broken(_partition: int) -> bool:
         raise ConnectionError("no broker")
 
     layer = Orders()
