@@ -140,10 +140,9 @@ class App(faust.App):  # type: ignore[misc]
             async with asyncio.timeout(self.settings.stop_grace_s):
                 while self.consumer.agent_busy:  # noqa: ASYNC110 - Faust has no event for it
                     await asyncio.sleep(0.002)
-                await self.ownership.drain()
+                await self.ownership.settle()
         except TimeoutError:
             self.fail(TimeoutError(f"agent or flush took longer than stop_grace_s = {self.settings.stop_grace_s} s"))
-        self.ownership.suspend()
 
     async def confirm_outputs(self) -> None:
         """What was sent past `stage` (plain Faust sends) must be confirmed before a commit, too (L7, L8)."""

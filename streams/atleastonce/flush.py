@@ -80,7 +80,7 @@ class PartitionFlusher:
         self._topic_ids, self._on_flushed, self._audit = topic_ids, on_flushed, audit
         self._staged, self._outbox_open = Staged(), False
         self._work, self._hurry, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._may_flush = asyncio.Event()
+        self._may_flush, self._writing = asyncio.Event(), asyncio.Lock()
         self._may_flush.set()
         self._idle.set()
         self.closing: Callable[[int], Sequence[Output]] = _nothing_more
@@ -122,12 +122,17 @@ class PartitionFlusher:
             await self._may_flush.wait()
             await self.flush()
 
-    def suspend(self) -> None:
-        """While it is not known whose the partition is. What is staged meanwhile waits for `resume`, or is dropped."""
-        self._may_flush.clear()
+    async def settle(self) -> None:
+        """Flushes everything, then suspends: it is not known whose the partition is until `resume`.
 
-    def resume(self) -> None:
-        self._may_flush.set()
+        What is staged meanwhile waits, or is dropped with the partition. The last marker has no outputs, so that
+        whoever comes next needs not send the last ones again.
+        """
+        await self.drain()
+        async with self._writing:
+            if self._may_flush.is_set() and self._outbox_open:
+                await self._write(Staged())
+            self._may_flush.clear()
 
     async def drain(self) -> None:
         """Returns when nothing is staged or in flight (or flushing is suspended). `run` must be running."""
@@ -135,12 +140,22 @@ class PartitionFlusher:
             self._hurry.set()
             await _within(self._idle.wait(), 0.05)
 
-    async def close_outbox(self) -> None:
-        """A marker without outputs, so that whoever comes next needs not send the last ones again. After `drain`."""
-        if self._outbox_open and self._may_flush.is_set():
-            await self._write(Staged())
+    def resume(self) -> None:
+        self._may_flush.set()
+
+    async def flushed(self) -> bool:
+        """Returns when all that is staged is durable; False if that cannot be said, since flushing is suspended."""
+        while self._may_flush.is_set() and not self._idle.is_set():
+            self._hurry.set()
+            await _within(self._idle.wait(), 0.05)
+        return self._idle.is_set()
 
     async def flush(self) -> None:
+        async with self._writing:
+            if self._may_flush.is_set():
+                await self._flush()
+
+    async def _flush(self) -> None:
         self._staged.outputs.extend(self.closing(self.partition))
         staged, self._staged = self._staged, Staged()
         self._work.clear()

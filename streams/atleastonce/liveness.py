@@ -36,7 +36,8 @@ async def watch(app: App) -> None:
     while not app.should_stop:
         await asyncio.sleep(every_s)
         lag, age = {}, {}
-        for tp, ledger in list(app.consumer.ledgers.items()):
+        mine = set() if app.rebalancing else app.consumer.assignment()
+        for tp, ledger in [(tp, ledger) for tp, ledger in app.consumer.ledgers.items() if tp in mine]:
             end = app.consumer.highwater(tp)
             if end is None:
                 continue

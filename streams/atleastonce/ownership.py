@@ -70,14 +70,9 @@ class Ownership:
             log.warning("topic %s was deleted and created again: its new messages all count as not applied", topic)
         return kept
 
-    async def drain(self) -> None:
-        """Everything staged is durable afterwards, and every output confirmed."""
-        await asyncio.gather(*(held.flusher.drain() for held in self.held.values()))
-        await asyncio.gather(*(held.flusher.close_outbox() for held in self.held.values()))
-
-    def suspend(self) -> None:
-        for held in self.held.values():
-            held.flusher.suspend()
+    async def settle(self) -> None:
+        """Everything staged is durable afterwards, every output confirmed; nothing more is flushed until `resume`."""
+        await asyncio.gather(*(held.flusher.settle() for held in self.held.values()))
 
     def resume(self) -> None:
         for held in self.held.values():

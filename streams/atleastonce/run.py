@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import faust
 
@@ -22,32 +23,26 @@ async def run_apps(
 
     A configuration error is raised; a crash ends the process (`App.fail`).
     """
-    started: list[App] = []
+    starting: asyncio.Future[Any] = asyncio.gather(*(app.start() for app in apps))
+    stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     try:
-        for app in apps:
-            started.append(app)
-            if not await _start(app, stop):
-                return
-        if on_ready is not None:
-            await on_ready()
-        watchers = [asyncio.create_task(_ended(app), name=f"{app.plan.name} watcher") for app in apps]
-        await stop.wait()
-        for watcher in watchers:
-            watcher.cancel()
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            if on_ready is not None:
+                await on_ready()
+            await _until(stopping, apps)
     finally:
-        await asyncio.gather(*(app.stop() for app in reversed(started)), return_exceptions=False)
+        stopping.cancel()
+        starting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        await asyncio.gather(*(app.stop() for app in apps))
 
 
-async def _start(app: App, stop: asyncio.Event) -> bool:
-    """False: told to stop before all partitions were restored."""
-    starting, stopping = asyncio.ensure_future(app.start()), asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if starting.done():
-        await starting
-        return True
-    starting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-    return False
+async def _until(stopping: asyncio.Future[Any], apps: Sequence[App]) -> None:
+    watchers = [asyncio.create_task(_ended(app), name=f"{app.plan.name} watcher") for app in apps]
+    await stopping
+    for watcher in watchers:
+        watcher.cancel()
 
 
 async def _ended(app: App) -> None:

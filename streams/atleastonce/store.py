@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import rocksdb
 
-from streams.atleastonce.errors import ConfigurationError
+from streams.atleastonce.errors import ConfigurationError, NotOwned
 from streams.atleastonce.replay import Position
 from streams.atleastonce.settings import AtLeastOnceSettings
 
@@ -33,11 +34,12 @@ class PartitionStore:
         self.path = path
         self._settings = settings
         self._lineage = lineage.encode()
+        self._using = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and time.time() - _modified_at_s(path) > settings.store_max_age_s:  # noqa: TID251 - age of files
             log.warning("store %s is older than %s s: rebuilt from the changelog", path, settings.store_max_age_s)
             shutil.rmtree(path)
-        self._db = self._open()
+        self._db: Any = self._open()
         if self._db.get(_LINEAGE) not in (None, self._lineage):
             log.warning("store %s belongs to a changelog that was deleted since: rebuilt", path)
             self.wipe()
@@ -67,7 +69,10 @@ class PartitionStore:
             else:
                 batch.put(_ROW + key, row)
         batch.put(_POSITION, position.encode())
-        self._db.write(batch)
+        with self._using:
+            if self._db is None:
+                raise NotOwned(f"store {self.path} was closed meanwhile")
+            self._db.write(batch)
 
     def wipe(self) -> None:
         """Empty, as if new."""
@@ -77,7 +82,10 @@ class PartitionStore:
         self._db.put(_LINEAGE, self._lineage)
 
     def close(self) -> None:
-        self._db.close()
+        with self._using:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
 
     def _open(self) -> Any:
         deadline = time.monotonic() + LOCK_WAIT_S
