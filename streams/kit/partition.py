@@ -121,6 +121,11 @@ class Partition(Generic[R, V]):
         """Takes over a Step that came from outside of the layer's inputs, such as the outcome of an effect."""
         return self._apply(step)
 
+    @property
+    def changes(self) -> int:
+        """How many rows `take_changes` would give."""
+        return len(self._changed)
+
     def take_changes(self) -> dict[str, R | None]:
         changed, self._changed = self._changed, {}
         return changed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -19,6 +19,7 @@ from schemas.schema_ids import SchemaIds
 from schemas.wire import Wire
 from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
+from streams.runtime.counters import Counters
 from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
@@ -30,6 +31,8 @@ KEPT_VIEW_RECORDS = 100_000
 """How far back a partition that is taken over can be shown what it missed; older records are only in the view."""
 JOURNAL_ENTRIES = 1_000
 """So many wait for a flush at most: a layer without input still takes in views, for days on end."""
+LATE_ROWS = 4_000
+"""From so many on, changed rows are encoded at once: at a flush, they would stop the event loop for over 50 ms."""
 
 
 class Host(Protocol):
@@ -64,17 +67,6 @@ class RunnerConfig:
     reports: frozenset[str] = frozenset()
     """Topics whose refused and misplaced records this layer sends on. One layer does for each topic, or there would be
     as many dead letters as readers."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """Since start; names as in the metrics."""
-
-    taken: int = 0
-    refused: int = 0
-    sent_on: int = 0
-    emitted: int = 0
-    by_topic: dict[str, int] = field(default_factory=dict)
 
 
 class LayerRunner:
@@ -224,9 +216,13 @@ class LayerRunner:
     # --- output ---
 
     def journal_of(self, partition: int) -> Sequence[Output]:
-        """What the flush that is about to begin adds: the journal of what led to it (ADR 4)."""
+        """What the flush that is about to begin adds: rows not yet staged, the journal of what led to it (ADR 4)."""
         owned = self.owned.get(partition)
-        entries = owned.journal.take() if owned is not None else None
+        if owned is None:
+            return ()
+        if rows := owned.changed_rows():
+            self.host.stage(partition, rows=rows, outputs=(), applied={})
+        entries = owned.journal.take()
         if entries is None or self.config.journal_topic is None:
             return ()
         return (Output(self.config.journal_topic, f"{self.layer.name}:{partition}".encode(), entries),)
@@ -239,7 +235,10 @@ class LayerRunner:
         outputs: Sequence[Output] = (),
         applied: Mapping[str, int] | None = None,
     ) -> None:
-        rows = owned.changed_rows()
+        # Rows of samples change in every batch: those of many batches are encoded once, when the flush begins. That it
+        # does is sure, for the offset is staged; and nothing comes between, for their sizes are bounded by the layer.
+        late = self._columns and bool(applied) and owned.machine.changes < LATE_ROWS
+        rows = {} if late else owned.changed_rows()
         if not (rows or emissions or outputs or applied or len(owned.journal.entries) >= JOURNAL_ENTRIES):
             return
         rows[RUNTIME_ROW] = owned.runtime_row()

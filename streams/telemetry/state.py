@@ -113,13 +113,15 @@ class SeriesState:
 
     def copy(self) -> SeriesState:
         """A state that can be changed without touching this one."""
-        twin: SeriesState = object.__new__(SeriesState)
-        for name, value in zip(_SCALARS, _scalars_of(self), strict=True):
-            setattr(twin, name, value)
-        twin.unit, twin.last_cause = self.unit, self.last_cause
-        twin.stamps, twin.season = self.stamps[:], self.season[:]
-        twin.visits, twin.ring = self.visits[:], self.ring[:]
-        return twin
+        return SeriesState(
+            self.unit,
+            self.last_cause,
+            self.stamps[:],
+            self.season[:],
+            self.visits[:],
+            self.ring[:],
+            *_scalars_of(self),
+        )
 
 
 def encode(s: SeriesState) -> bytes:
@@ -160,6 +162,7 @@ def decode(data: bytes) -> SeriesState:
     return s
 
 
+# The first fields, in this order: `copy` relies on it.
 _CONTAINERS = ("unit", "last_cause", "stamps", "season", "visits", "ring")
 _SCALARS = tuple(f.name for f in fields(SeriesState) if f.name not in _CONTAINERS)
 _scalars_of = attrgetter(*_SCALARS)

@@ -1,0 +1,16 @@
+"""What a runner has done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since start; names as in the metrics."""
+
+    taken: int = 0
+    refused: int = 0
+    sent_on: int = 0
+    emitted: int = 0
+    by_topic: dict[str, int] = field(default_factory=dict)
