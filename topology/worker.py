@@ -14,11 +14,12 @@ from pathlib import Path
 
 import structlog
 
-from schemas.schema_ids import SchemaIds
 from streams.atleastonce import AtLeastOnceError, Exit
 from topology import app
 from topology.admin import TopicAdmin, wanted_topics
 from topology.client.connection import projector
+from topology.metrics import serving
+from topology.schema_registry import connected_ids
 from topology.settings import Settings
 
 MOST_WORKERS_A_HOST = 1_000
@@ -36,15 +37,16 @@ def run_worker(
     broker: str,
     layers: Sequence[str] | None = None,
     *,
-    schema_ids: SchemaIds | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> int:
     """Until SIGTERM or SIGINT. 0 = asked to stop, all is flushed and committed; else see `streams.atleastonce.Exit`.
 
     `layers` None = every layer, and `command` (the read model) if the settings name a Redis.
-    Raises AdminError, PluginError, PolicyLoadError, LookupError, FolderInUseError: nothing was started.
+    Raises AdminError, PluginError, PolicyLoadError, LookupError, FolderInUseError, RegistryError,
+    OSError (the metrics page's port): nothing was started.
     """
     names = chosen(settings, layers)
+    schema_ids = connected_ids(settings.schema_registry_url)
     TopicAdmin(broker).create(wanted_topics(settings))
     with ExitStack() as stack:
         folder = stack.enter_context(own_folder(settings))
@@ -54,6 +56,9 @@ def run_worker(
             stack.callback(model.stop)
         faust = [n for n in names if n != COMMAND]
         workers = app.build(settings, broker, faust, folder=folder, schema_ids=schema_ids)
+        if settings.metrics_port is not None:
+            port = stack.enter_context(serving(workers, settings.metrics_host, settings.metrics_port))
+            log.info("metrics page", url=f"http://{settings.metrics_host}:{port}/metrics")
         try:
             asyncio.run(_until_signal(workers, on_ready))
         except AtLeastOnceError as error:

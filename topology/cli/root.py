@@ -15,10 +15,11 @@ from streams.policy.cedar import PolicyLoadError
 from topology.admin import AdminError
 from topology.client.publisher import DeliveryError
 from topology.embedded.errors import EmbeddedError
+from topology.schema_registry import RegistryError
 from topology.settings import SettingsError
 
 WRONG_SETUP = (SettingsError, PolicyLoadError)
-FAILED = (AdminError, DeliveryError, FeedError, EmbeddedError, KafkaException, TimeoutError)
+FAILED = (AdminError, DeliveryError, FeedError, EmbeddedError, RegistryError, KafkaException, TimeoutError)
 FAILURE, USAGE = 1, 2
 
 

@@ -108,7 +108,9 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]{1,60}$",
         description="name of this worker's folder below state_dir; none = the host's name; two on one host must differ",
     )
-    policies_dir: Path | None = Field(None, description="folder of Cedar policies; none = those that come with us")
+    policies_dir: Path | None = Field(
+        None, description="folder of Cedar policies; none = only those published on topic policies"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto = coloured lines on a terminal, JSON elsewhere"
