@@ -112,7 +112,7 @@ def _walk(start: Entry, told: dict[str, Entry], onward: Callable[[Entry], list[E
 def _causes(source: Source, entry: Entry) -> list[Entry]:
     if entry.cause_id is None:
         return []
-    return source.find(_sample(entry.cause_id)) + source.find(entry.cause_id)
+    return source.find(entry.cause_id) or source.find(_message(entry.cause_id))
 
 
 def _consequences(source: Source, entry: Entry) -> list[Entry]:
@@ -137,6 +137,6 @@ def _order(topic: str) -> int:
     return _STAGES.index(topic) if topic in _STAGES else len(_STAGES)
 
 
-def _sample(cause_id: str) -> str:
-    """The record that holds a sample: `topic:partition:offset#row` without its row."""
+def _message(cause_id: str) -> str:
+    """The message that holds a sample: `topic:partition:offset#row` without its row."""
     return cause_id.split("#", 1)[0]

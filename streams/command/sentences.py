@@ -5,7 +5,6 @@ Records with a `reason` of their own are told by it; the others by their fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import singledispatch
 
 from schemas.records import (
@@ -25,31 +24,6 @@ from schemas.records import (
     Remediation,
     RoutingDecision,
 )
-from streams.command.ledger import Entry
-
-
-def tell(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """A sentence for each entry; of a batch, the samples that another entry names as its cause."""
-    told = tuple(entries)
-    causes = {e.cause_id for e in told if e.cause_id}
-    return tuple(_tell_one(entry, causes) for entry in told)
-
-
-def _tell_one(entry: Entry, causes: set[str]) -> str:
-    if not isinstance(entry.record, HealthSignalBatch):
-        return sentence(entry.record)
-    rows = sorted(int(row) for c in causes for name, _, row in [c.partition("#")] if name == entry.id and row.isdigit())
-    named = [_row(entry.record, row) for row in rows if row < len(entry.record.value)]
-    return "; ".join(named) or sentence(entry.record)
-
-
-def _row(batch: HealthSignalBatch, row: int) -> str:
-    index = batch.series_index[row]
-    if not 0 <= index < len(batch.series):
-        return f"row {row} names no series"
-    key = batch.series[index]
-    where = f"(row {row} of a batch of {len(batch.value)})"
-    return f"{key.metric} of {key.asset_id} was {_figure(batch.value[row], key.unit)} {where}"
 
 
 def _figure(value: float, unit: str) -> str:

@@ -21,6 +21,10 @@ from topology.limits import MAX_RECORD_BYTES
 from topology.topics import BY_NAME
 
 METADATA_TIMEOUT_S = 15.0
+_PASSING = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+"""What a broker says of a partition that it has only just been given."""
 
 
 class NoSuchTopicError(FeedError, LookupError):
@@ -141,10 +145,7 @@ class TopicReader:
         """The end is asked for here and not left to the client: it would look for it only when it first fetches."""
         if from_beginning and place not in positions:
             return TopicPartition(*place, OFFSET_BEGINNING)
-        try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=METADATA_TIMEOUT_S)
-        except KafkaException as error:
-            raise _away(self._broker, error) from error
+        low, high = _bounds(self._consumer, self._broker, place)
         if place not in positions:
             return TopicPartition(*place, high)
         return TopicPartition(*place, positions[place] if low <= positions[place] <= high else low)
@@ -173,8 +174,9 @@ def read_one(
     """The record at these coordinates; None if it is no longer, or not yet, there."""
     consumer = _consumer(broker)
     try:
-        place = TopicPartition(topic, partition)
-        low, high = consumer.get_watermark_offsets(place, timeout=timeout_s)
+        if not _exists(consumer, broker, topic, partition):
+            return None
+        low, high = _bounds(consumer, broker, (topic, partition))
         if not low <= offset < high:
             return None
         consumer.assign([TopicPartition(topic, partition, offset)])
@@ -186,12 +188,30 @@ def read_one(
                 found = decoded(message, topic, partition, schema_ids)
                 return found if found.offset == offset else None
         return None
-    except KafkaException as error:
-        if error.args[0].code() in (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
-            return None
-        raise _away(broker, error) from error
     finally:
         consumer.close()
+
+
+def _exists(consumer: Consumer, broker: str, topic: str, partition: int) -> bool:
+    try:
+        known = consumer.list_topics(timeout=METADATA_TIMEOUT_S).topics.get(topic)
+    except KafkaException as error:
+        raise _away(broker, error) from error
+    return known is not None and known.error is None and partition in known.partitions
+
+
+def _bounds(consumer: Consumer, broker: str, place: Place) -> tuple[int, int]:
+    """First offset and the one after the last. A partition whose leader is just being chosen is waited for."""
+    end_s = time.monotonic() + METADATA_TIMEOUT_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=METADATA_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > end_s:
+                raise _away(broker, error) from error
+            time.sleep(0.1)
+        else:
+            return low, high
 
 
 def decoded(message: Message, topic: str, partition: int, schema_ids: SchemaIds | None = None) -> Read:

@@ -1,0 +1,41 @@
+"""The product's own topics on the session's broker. Tests share them: ids are this test's own (`unique`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from topology.admin import TopicAdmin, wanted_topics
+from topology.cli import app
+from topology.client import MaestroConductor
+from topology.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def topics(kafka: str) -> str:
+    """The broker's address, with every declared topic on it."""
+    TopicAdmin(kafka).create(wanted_topics(Settings()))
+    return kafka
+
+
+@pytest.fixture
+def conductor(topics: str) -> Iterator[MaestroConductor]:
+    with MaestroConductor(topics) as client:
+        yield client
+
+
+@pytest.fixture
+def maestro(topics: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """`maestro("tail", "anomalies", given="...")` with MAESTRO_BROKER set -> click's Result."""
+    monkeypatch.setenv("MAESTRO_BROKER", topics)
+    monkeypatch.delenv("MAESTRO_REDIS_URL", raising=False)
+
+    def run(*arguments: str, given: str | None = None) -> object:
+        result = CliRunner().invoke(app, list(arguments), input=given)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
