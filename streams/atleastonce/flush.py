@@ -128,23 +128,20 @@ class PartitionFlusher:
         What is staged meanwhile waits, or is dropped with the partition. The last marker has no outputs, so that
         whoever comes next needs not send the last ones again.
         """
-        await self.drain()
+        await self.flushed()
         async with self._writing:
             if self._may_flush.is_set() and self._outbox_open:
                 await self._write(Staged())
             self._may_flush.clear()
 
-    async def drain(self) -> None:
-        """Returns when nothing is staged or in flight (or flushing is suspended). `run` must be running."""
-        while self._may_flush.is_set() and not self._idle.is_set():
-            self._hurry.set()
-            await _within(self._idle.wait(), 0.05)
-
     def resume(self) -> None:
         self._may_flush.set()
 
     async def flushed(self) -> bool:
-        """Returns when all that is staged is durable; False if that cannot be said, since flushing is suspended."""
+        """Returns when all that is staged is durable; False if that cannot be said, since flushing is suspended.
+
+        `run` must be running.
+        """
         while self._may_flush.is_set() and not self._idle.is_set():
             self._hurry.set()
             await _within(self._idle.wait(), 0.05)
