@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streams.kit.metric_names import meaning
 
 
 class Metric(IntEnum):
@@ -39,14 +41,9 @@ _ENDINGS = {
     Metric.QUEUE_DEPTH: ("depth", "length"),
     Metric.ENERGY_W: ("", "w", "watts"),
 }
-_FACTORS = {
-    (Metric.LATENCY_MS, "s"): 1e3, (Metric.LATENCY_MS, "seconds"): 1e3, (Metric.LATENCY_MS, "us"): 1e-3,
-    (Metric.LATENCY_MS, "ns"): 1e-6, (Metric.ENERGY_W, "kw"): 1e3,
-    **{(m, u): 1e-2 for m in (Metric.ERROR_RATE, Metric.SATURATION, Metric.UTILIZATION) for u in ("%", "percent")},
-}  # fmt: skip
 
 
-@cache
+@lru_cache(maxsize=65_536)
 def canonical(name: str, unit: str) -> tuple[Metric, float] | None:
     """The metric that a name means and the factor to its unit; None = not one that decides here.
 
@@ -55,7 +52,7 @@ def canonical(name: str, unit: str) -> tuple[Metric, float] | None:
     plain = "".join(c for c in name.lower() if c.isalnum())
     for prefix, metric in _PREFIXES.items():
         if plain.startswith(prefix) and plain[len(prefix) :] in _ENDINGS[metric]:
-            return metric, _FACTORS.get((metric, unit.strip().lower()), 1.0)
+            return metric, meaning(metric.name.lower(), unit).factor
     return None
 
 

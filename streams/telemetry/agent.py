@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from streams.atleastonce import App
-from streams.telemetry.engine import TelemetryLayer
 from streams.runtime.attach import Batches, attach
 from streams.runtime.runner import LayerRunner, RunnerConfig
+from streams.telemetry.engine import TelemetryLayer
 
 
 def register(app: App, layer: TelemetryLayer, config: RunnerConfig) -> LayerRunner:

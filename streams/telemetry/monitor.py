@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from streams.telemetry.names import Meaning, meaning
+from streams.kit.metric_names import Meaning, meaning
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import SeriesState
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from streams.kit.metric_names import meaning
 from streams.telemetry import incident, shapes, tails
 from streams.telemetry.detector import Detector
-from streams.telemetry.names import meaning
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import DRIFT, OSCILLATION, RING, SHIFT, VARIANCE, SeriesState, decode, encode
 

@@ -36,6 +36,7 @@ ALIASES = {
 SHARES = frozenset({"error_rate", "saturation", "utilization"})
 _MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3, "seconds": 1e3, "min": 6e4}
 _SHARE = {"%": 0.01, "percent": 0.01, "pct": 0.01, "ratio": 1.0, "1": 1.0}
+_WATTS = {"w": 1.0, "watt": 1.0, "watts": 1.0, "kw": 1e3}
 _BYTES = {
     "b": 1.0, "byte": 1.0, "bytes": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
     "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40,
@@ -61,6 +62,8 @@ def meaning(metric: str, unit: str) -> Meaning:
         return Meaning(name, "ms", _MS[low])
     if name in SHARES and low in _SHARE:
         return Meaning(name, "1", _SHARE[low])
+    if name == "energy_w" and low in _WATTS:
+        return Meaning(name, "W", _WATTS[low])
     if low in _BYTES and name not in CANONICAL_UNITS:
         return Meaning(name, "bytes", _BYTES[low])
     return Meaning(name, given or CANONICAL_UNITS.get(name, ""), 1.0)
