@@ -7,7 +7,7 @@ whole partition along). Sent where it belongs: a record on another partition tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ from schemas.errors import DecodeError, Empty, TimeOutOfRange
 from schemas.records import EARLIEST_AT, Record
 from schemas.samples import decode_samples
 from schemas.schema_ids import SchemaIds
-from streams.atleastonce.batch import Message, Output, partition_for
+from streams.atleastonce.batch import Batch, Message, Output, partition_for
 from streams.kit import ids
 from streams.kit.layer import Event
 from streams.kit.loop import own_id
@@ -37,6 +37,22 @@ class Rules:
     max_future_ms: int
     max_bytes: int
     schema_ids: SchemaIds | None = None
+
+
+STEP_BYTES = 131_072
+"""Values of a step of a layer: about 6,000 samples, which take it 0.1 s; meanwhile nothing else of the worker runs."""
+
+
+def steps_of(batch: Batch) -> Iterator[Batch]:
+    """The batch in parts of at most `STEP_BYTES`, or of one message. Most batches are one part."""
+    start = size = 0
+    for i, message in enumerate(batch.messages):
+        length = len(message.value or b"")
+        if size and size + length > STEP_BYTES:
+            yield Batch(batch.topic, batch.partition, batch.messages[start:i])
+            start, size = i, 0
+        size += length
+    yield Batch(batch.topic, batch.partition, batch.messages[start:]) if start else batch
 
 
 class Misplaced(Exception):

@@ -20,7 +20,7 @@ from schemas.wire import Wire
 from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
 from streams.runtime.counters import Counters
-from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on
+from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on, steps_of
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
 from streams.runtime.samples import gather
@@ -128,7 +128,9 @@ class LayerRunner:
         """The body of the layer's agent."""
         await self.views_ready()
         async for batch in batches:
-            self.process(batch)
+            for step in steps_of(batch):
+                self.process(step)
+                await asyncio.sleep(0)
 
     def process(self, batch: Batch) -> None:
         """Takes the batch in and stages what follows."""
@@ -237,8 +239,7 @@ class LayerRunner:
     ) -> None:
         # Rows of samples change in every batch: those of many batches are encoded once, when the flush begins. That it
         # does is sure, for the offset is staged; and nothing comes between, for their sizes are bounded by the layer.
-        late = self._columns and bool(applied) and owned.machine.changes < LATE_ROWS
-        rows = {} if late else owned.changed_rows()
+        rows = {} if self._columns and applied and owned.machine.changes < LATE_ROWS else owned.changed_rows()
         if not (rows or emissions or outputs or applied or len(owned.journal.entries) >= JOURNAL_ENTRIES):
             return
         rows[RUNTIME_ROW] = owned.runtime_row()

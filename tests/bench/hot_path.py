@@ -29,7 +29,7 @@ from topology.settings import Settings
 START_LIMIT_S = 60.0
 SETTLE_S = 2.0
 """After a side has begun: caches fill, rows are made."""
-MOST_PER_S = {"w1": 60_000, "w2": 120_000}
+MOST_PER_S = {"w1": 60_000, "w2": 180_000}
 """Sizes the backlog: a side that is faster than this reads it to its end and is measured on the shorter time."""
 NAMES = {"ours": "maestro telemetry", "faust": "plain Faust", "floor": "floor, no state"}
 

@@ -9,11 +9,12 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -47,22 +48,21 @@ def ours(broker: str, workload: str, app_id: str, folder: Path, profiled: bool) 
         return sum(max(ledger.flushed, 0) for ledger in ledgers) * SAMPLES_A_MESSAGE[workload]
 
     report(done)
-    if profiled:
-        from hot_path_profile import Sampler
+    if not profiled:
+        asyncio.run(_until_stopped(lambda stop: app.run([worker], stop), lambda: None))
+        return
+    from hot_path_profile import Sampler
 
-        sampler = Sampler()
-        sampler.start()
-    asyncio.run(_until_stopped(worker, app.run))
-    if profiled:
-        os.write(2, sampler.told(done(), worker.app.metrics, worker.runner.counters).encode())
+    sampler = Sampler()
+    asyncio.run(_until_stopped(lambda stop: app.run([worker], stop), sampler.start))
+    os.write(2, sampler.told(done(), worker.app.metrics).encode())
 
 
-async def _until_stopped(worker: object, run: Callable[..., object]) -> None:
-    import signal
-
+async def _until_stopped(run: Callable[[asyncio.Event], Awaitable[None]], started: Callable[[], None]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run([worker], stop)  # type: ignore[misc]
+    started()
+    await run(stop)
 
 
 def plain_faust(broker: str, workload: str, app_id: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows of samples are encoded once a flush, and what it then writes is what the layer had at the offset that it writes."""
+"""Rows of samples are encoded once a flush, which then writes what the layer had at the offset that it writes."""
 
 from __future__ import annotations
 
