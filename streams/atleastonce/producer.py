@@ -24,6 +24,9 @@ from streams.atleastonce.settings import AtLeastOnceSettings
 
 log = logging.getLogger(__name__)
 
+RECORD_ENVELOPE_BYTES = 10_000
+"""Room for headers and batch overhead, so that librdkafka never refuses what `stage` let through."""
+
 
 class Outgoing(NamedTuple):
     topic: str
@@ -61,6 +64,24 @@ class _Delivery:
             self.done.set_exception(error)
 
 
+def producer_config(bootstrap: str, name: str, settings: AtLeastOnceSettings) -> dict[str, Any]:
+    """librdkafka's settings: nothing is lost or reordered by a retry, keys go where Java clients put them."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "client.id": name,
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        "partitioner": "murmur2_random",
+        "linger.ms": settings.linger_ms,
+        "message.timeout.ms": int(settings.delivery_timeout_s * 1000),
+        "request.timeout.ms": int(min(settings.request_timeout_s, settings.delivery_timeout_s) * 1000),
+        "message.max.bytes": settings.max_record_bytes + RECORD_ENVELOPE_BYTES,
+        "queue.buffering.max.messages": 500_000,
+        "queue.buffering.max.kbytes": 262_144,
+        "reconnect.backoff.max.ms": 1_000,
+    }
+
+
 class ConfirmedProducer:
     """One idempotent producer, polled by its own thread; never blocks the event loop. Safe from several threads."""
 
@@ -68,23 +89,7 @@ class ConfirmedProducer:
     YIELD_EVERY = 1_000
 
     def __init__(self, bootstrap: str, name: str, settings: AtLeastOnceSettings) -> None:
-        self._librdkafka = Librdkafka(
-            {
-                "bootstrap.servers": bootstrap,
-                "client.id": name,
-                "enable.idempotence": True,
-                "compression.type": "lz4",
-                "partitioner": "murmur2_random",
-                "linger.ms": settings.linger_ms,
-                "message.timeout.ms": int(settings.delivery_timeout_s * 1000),
-                "request.timeout.ms": int(min(settings.request_timeout_s, settings.delivery_timeout_s) * 1000),
-                "message.max.bytes": settings.max_record_bytes + 10_000,
-                "queue.buffering.max.messages": 500_000,
-                "queue.buffering.max.kbytes": 262_144,
-                "reconnect.backoff.max.ms": 1_000,
-            },
-            logger=log,
-        )
+        self._librdkafka = Librdkafka(producer_config(bootstrap, name, settings), logger=log)
         self._open: set[Future[list[tuple[int, int]]]] = set()
         self._failure: BaseException | None = None
         self._lock = threading.Lock()

@@ -91,7 +91,7 @@ class PartitionStore:
         deadline = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
-                return rocksdb.DB(str(self.path), self._options())
+                return rocksdb.DB(str(self.path), rocksdb.Options(**rocksdb_options(self._settings)))
             except rocksdb.errors.Corruption:
                 log.warning("store %s can't be read: rebuilt from the changelog", self.path)
                 shutil.rmtree(self.path)
@@ -102,17 +102,17 @@ class PartitionStore:
                     ) from error
                 time.sleep(0.2)
 
-    def _options(self) -> Any:
-        cache = rocksdb.LRUCache(self._settings.store_cache_bytes)
-        return rocksdb.Options(
-            create_if_missing=True,
-            max_open_files=256,
-            write_buffer_size=self._settings.store_buffer_bytes,
-            max_write_buffer_number=2,
-            table_factory=rocksdb.BlockBasedTableFactory(
-                filter_policy=rocksdb.BloomFilterPolicy(10), block_cache=cache
-            ),
-        )
+
+def rocksdb_options(settings: AtLeastOnceSettings) -> dict[str, Any]:
+    """Small: there is one database per partition, and the rows of held partitions live in the layer's memory."""
+    cache = rocksdb.LRUCache(settings.store_cache_bytes)
+    return {
+        "create_if_missing": True,
+        "max_open_files": 256,
+        "write_buffer_size": settings.store_buffer_bytes,
+        "max_write_buffer_number": 2,
+        "table_factory": rocksdb.BlockBasedTableFactory(filter_policy=rocksdb.BloomFilterPolicy(10), block_cache=cache),
+    }
 
 
 def _modified_at_s(path: Path) -> float:
