@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +12,13 @@ import pytest
 from topology.embedded import EmbeddedKafka, embedded_kafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
-OUTAGE_S = float(os.environ.get("MAESTRO_FAULT_OUTAGE_S", "12"))
-"""12 s by default (longer than the session time-out here); 60 before a release."""
+OUTAGE_S = float(os.environ.get("MAESTRO_FAULT_OUTAGE_S", "8"))
+"""8 s by default (longer than the session time-out here); 60 before a release."""
 
 
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
-    broker = embedded_kafka(data_dir=tmp_path / "kafka").start()
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    broker = embedded_kafka(data_dir=tmp_path_factory.mktemp("kafka")).start()
     yield broker
     broker.stop()
 
