@@ -116,7 +116,7 @@ def _(record: Performance) -> str:
 @sentence.register
 def _(record: PolicyRecord) -> str:
     why = f": {record.reason}" if record.reason else ""
-    by = f" by {record.author}" if record.author else ""
+    by = f" by {record.author}" if record.author and record.approval is None else ""  # which says it itself
     return f"{_policy_body(record)}{by}{why}"
 
 

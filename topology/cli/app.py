@@ -55,7 +55,7 @@ def root(
 ) -> None:
     """Options before the command."""
     # Standard output is for data: what the libraries below have to say goes beside it.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 for module in (run, topics, publish, tail, route, explain, replay, detect, graph, policy, govern, assets, settings):

@@ -20,6 +20,19 @@ def topics(kafka: str) -> str:
     return kafka
 
 
+@pytest.fixture(autouse=True)
+def leave_no_governance_behind(request: pytest.FixtureRequest, unique: str) -> Iterator[None]:
+    """Pauses, policies and assets of this test would govern the workers of others on the same broker."""
+    yield
+    if "topics" not in request.fixturenames:
+        return
+    with MaestroConductor(request.getfixturevalue("topics")) as client:
+        with client.reader("policies", "assets", from_beginning=True) as reader:
+            mine = {(read.topic, read.key) for read in reader.read_all() if unique in read.key}
+        for topic, key in mine:
+            client.publisher.remove(topic, key)
+
+
 @pytest.fixture
 def conductor(topics: str) -> Iterator[MaestroConductor]:
     with MaestroConductor(topics) as client:
