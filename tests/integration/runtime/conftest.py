@@ -181,3 +181,17 @@ def lab(own_broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     lab = Lab(own_broker, tmp_path_factory.mktemp("workers"))
     yield lab
     lab.end()
+
+
+@pytest.fixture
+def make_lab_on() -> Iterator[Callable[[str, Path], Lab]]:
+    """Labs on any broker; their workers end with the test."""
+    made: list[Lab] = []
+
+    def make(broker: str, folder: Path) -> Lab:
+        made.append(Lab(broker, folder))
+        return made[-1]
+
+    yield make
+    for lab in made:
+        lab.end()
