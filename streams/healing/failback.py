@@ -23,6 +23,10 @@ from streams.kit.ids import derive
 from streams.policy.modes import approval, paused
 
 FAILBACK = "failback"
+MOST_DOUBLINGS = 7
+"""600 s become 21 h at most."""
+REMEMBERED = 8
+"""Failbacks whose outcome still counts when it is late."""
 
 
 def on_due(desk: Desk, row: AssetRow) -> None:
@@ -118,11 +122,13 @@ def _execute(desk: Desk, row: AssetRow, drain: Drain, answer: Answer) -> None:
 
 
 def on_outcome(desk: Desk, row: AssetRow, outcome: ActionOutcome) -> None:
+    """Also an outcome that comes after its time is the truth: what succeeded late is in effect all the same."""
     drain = row.drain
-    if drain is None or not drain.executing or outcome.action_id != drain.failback_action_id:
+    if drain is None or outcome.action_id not in _ordered(row, drain):
         return
     if not outcome.succeeded:
-        _later(desk, row, drain, outcome.detail)
+        if drain.executing and outcome.action_id == drain.failback_action_id:
+            _later(desk, row, drain, outcome.detail)
         return
     reason = f"{row.asset_id} takes work again after {seconds(desk.now - drain.since_at)}: {outcome.detail}"
     _tell(desk, row, drain, RemediationStatus.ROLLED_BACK, reason)
@@ -130,8 +136,20 @@ def on_outcome(desk: Desk, row: AssetRow, outcome: ActionOutcome) -> None:
     desk.draft.to_diagnose.extend(joined_ids(desk, row.asset_id))
 
 
+def _ordered(row: AssetRow, drain: Drain) -> set[str]:
+    """The action ids of this drain's latest failbacks."""
+    first = max(0, drain.failbacks - REMEMBERED)
+    return {action_id(drain.incident_id, FAILBACK, row.asset_id, n) for n in range(first, drain.failbacks)}
+
+
+def _wait_ms(desk: Desk, drain: Drain) -> int:
+    """Until the next look: doubled with each failback that had no effect, so that a dead executor is not hammered."""
+    tried = max(0, drain.failbacks - 1) if drain.executing else drain.failbacks
+    return max(1, milliseconds(desk.settings.failback_after_s) * 2 ** min(tried, MOST_DOUBLINGS))
+
+
 def _later(desk: Desk, row: AssetRow, drain: Drain, why: str, answer: Answer | None = None) -> None:
-    wait_ms = max(1, milliseconds(desk.settings.failback_after_s))
+    wait_ms = _wait_ms(desk, drain)
     reason = f"failback of {row.asset_id} is held back: {why}; looked at again in {seconds(wait_ms)}"
     drain = _tell(desk, row, drain, RemediationStatus.SUPPRESSED, reason, answer)
     due = None if row.open_ids else desk.now + wait_ms

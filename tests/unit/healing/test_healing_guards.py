@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from schemas.records import AnomalyKind, AnomalyState, AutonomyMode, Capability, RemediationStatus, Severity
@@ -308,6 +310,28 @@ def test_a_failed_failback_leaves_the_asset_drained_and_is_tried_later(bench):
     again = bench.advance(1301)[0]
     assert again.status is RemediationStatus.EXECUTING
     assert again.action_id != order.action_id
+
+
+def test_an_outcome_that_comes_late_is_still_what_happened(bench):
+    drained(bench)
+    bench.close(at_s=100)
+    order = bench.advance(700)[0]
+    assert "no outcome within 60 s" in bench.advance(760)[0].reason
+    late = bench.outcome(order, 800)
+    assert bench.statuses(late) == ["failover:rolled_back"]
+    assert bench.advance(100_000) == []
+
+
+def test_failbacks_without_effect_are_tried_ever_more_rarely(bench):
+    """A recorded fortnight with executors that never answered in time gave 6,000 orders for one asset."""
+    drained(bench)
+    bench.close(at_s=100)
+    orders = [r for r in bench.advance(14 * 86_400) if r.status is RemediationStatus.EXECUTING]
+    gaps = [b.at - a.at for a, b in itertools.pairwise(orders)]
+    assert gaps[0] == 660_000
+    assert gaps[1] == 1_260_000
+    assert gaps[-1] == gaps[-2] == (2**7 * 600 + 60) * 1000
+    assert len(orders) < 30
 
 
 def test_failback_one_at_a_time(make_bench):
