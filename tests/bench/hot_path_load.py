@@ -20,6 +20,8 @@ from schemas.samples import encode_samples
 from streams.atleastonce import partition_for
 
 TOPIC = "health-signals"
+ANOMALIES = "bench-anomalies"
+"""What plain Faust publishes to."""
 PARTITIONS = 4
 ASSETS = 1_000
 METRICS = (("latency_p95", "ms"), ("error_rate", "1"), ("cpu_utilization", "percent"), ("queue_depth", "1"))
@@ -51,12 +53,11 @@ class Fleet:
         return cls(tuple(tuple(place) for place in places))
 
 
-def values_of(random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Rows of time, columns of series; positive."""
-    level = 50.0 + np.arange(shape[1]) % 37
-    noise = random.normal(0.0, 1.0, shape)
-    noise[random.random(shape) < 0.002] += 12.0
-    return level + noise
+def values_of(random: np.random.Generator, numbers: np.ndarray) -> np.ndarray:
+    """One value of each of the series with these numbers; positive."""
+    noise = random.normal(0.0, 1.0, len(numbers))
+    noise[random.random(len(numbers)) < 0.002] += 12.0
+    return 50.0 + numbers % 37 + noise
 
 
 def messages(workload: str, samples: int) -> Iterator[Sent]:
@@ -70,7 +71,7 @@ def _singles(samples: int) -> Iterator[Sent]:
     forms = [_Form(asset, metric, unit) for _, asset, metric, unit in series]
     keys = [asset.encode() for _, asset, _, _ in series]
     for second in range(-(-samples // len(series))):
-        at, values = START_MS + second * 1_000, values_of(random, (1, len(series)))[0].tolist()
+        at, values = START_MS + second * 1_000, values_of(random, np.arange(len(series))).tolist()
         for i, value in enumerate(values):
             yield series[i][0], keys[i], forms[i].bytes_of(at, value)
 
@@ -121,7 +122,7 @@ def block(random: np.random.Generator, series: tuple[Series, ...], second: int) 
     count = len(series)
     index = np.tile(np.arange(count, dtype=np.int32), BATCH_SECONDS)
     at = np.repeat(START_MS + (second + np.arange(BATCH_SECONDS, dtype=np.int64)) * 1_000, count)
-    return SampleColumns(series, index, at, values_of(random, (BATCH_SECONDS, count)).ravel(), "bench")
+    return SampleColumns(series, index, at, values_of(random, index), "bench")
 
 
 def publish(broker: str, workload: str, samples: int) -> int:

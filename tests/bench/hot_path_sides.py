@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from hot_path_load import PARTITIONS, SAMPLES_A_MESSAGE, TOPIC
+from hot_path_load import ANOMALIES, PARTITIONS, SAMPLES_A_MESSAGE, TOPIC
 
 REPORT_S = 0.2
 
@@ -84,7 +84,7 @@ def plain_faust(broker: str, workload: str, app_id: str, folder: Path) -> None:
         web_enabled=False, value_serializer="raw", key_serializer="raw",
     )  # fmt: skip
     signals = app.topic(TOPIC, key_type=bytes, value_type=bytes)
-    anomalies = app.topic(f"{app_id}-anomalies", value_type=bytes, partitions=1)
+    anomalies = app.topic(ANOMALIES, value_type=bytes)
     table = app.Table("rings", key_type=bytes, value_type=bytes, partitions=PARTITIONS)
     row_form, count = struct.Struct("<q64d11d"), 0
     empty = row_form.pack(*([0] * 76))
@@ -124,7 +124,7 @@ def plain_faust(broker: str, workload: str, app_id: str, folder: Path) -> None:
 
     report(lambda: count)
     sys.argv = ["faust", "worker", "-l", "info"]
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(os.open(folder / "faust.log", os.O_WRONLY | os.O_CREAT), 2)
     app.main()
 
 

@@ -1,0 +1,112 @@
+"""The engines alone, without Kafka: CPU us a sample on the column path, for growing numbers of series.
+
+Run: python tests/bench/hot_path_engine.py [--series 4000 100000]
+
+Rows are made first and are past their youth (80 samples each); then 6,000 samples come at a time, as the runtime gives
+them: 5 of each of 100 series (W2), or 1,200 of 5,000 series in time order (W1). Rows are encoded once every 10 steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import os
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from hot_path_load import BATCH_SECONDS, METRICS, START_MS, values_of
+
+from schemas.columns import SampleColumns, Series
+from streams.kit.layer import ColumnLayer
+from streams.kit.partition import Partition
+from topology.engines import build_layers
+from topology.settings import Settings
+
+WARM_SAMPLES = 80
+STEP_SAMPLES = 6_000
+STEPS_A_FLUSH = 10
+BUDGET_S = 4.0
+BLOCK = 100
+
+
+def series_of(count: int) -> list[Series]:
+    return [Series(f"svc-{i:06d}", metric, unit) for i in range(count // len(METRICS)) for metric, unit in METRICS]
+
+
+def warm_up(partition: Partition[object, object], series: list[Series], step: int) -> None:
+    """`WARM_SAMPLES` seconds of every series, `step` series at a time."""
+    random = np.random.default_rng(2)
+    for start in range(0, len(series), step):
+        some = tuple(series[start : start + step])
+        index = np.tile(np.arange(len(some), dtype=np.int32), WARM_SAMPLES)
+        at = np.repeat(START_MS + np.arange(WARM_SAMPLES, dtype=np.int64) * 1_000, len(some))
+        columns = SampleColumns(some, index, at, values_of(random, start + index), "bench")
+        partition.on_columns(columns, lambda row: f"w:{row}")
+    partition.take_changes()
+
+
+def by_blocks(series: list[Series]) -> Iterator[SampleColumns]:
+    """W2: each step is 12 messages of 5 seconds of 100 series; the series take turns."""
+    random, block, blocks = np.random.default_rng(3), 0, len(series) // BLOCK
+    while True:
+        here = [(block + i) for i in range(STEP_SAMPLES // (BLOCK * BATCH_SECONDS))]
+        block += len(here)
+        at = [START_MS + (WARM_SAMPLES + b // blocks * BATCH_SECONDS + np.arange(BATCH_SECONDS)) * 1_000 for b in here]
+        numbers = np.concatenate([np.tile(b % blocks * BLOCK + np.arange(BLOCK), BATCH_SECONDS) for b in here])
+        yield columns_of(random, series, numbers, np.repeat(np.concatenate(at), BLOCK))
+
+
+def by_seconds(series: list[Series]) -> Iterator[SampleColumns]:
+    """W1: every series in turn, second by second."""
+    random, many = np.random.default_rng(3), len(series)
+    for start in itertools.count(0, STEP_SAMPLES):
+        rows = np.arange(start, start + STEP_SAMPLES)
+        yield columns_of(random, series, rows % many, START_MS + (WARM_SAMPLES + rows // many) * 1_000)
+
+
+def columns_of(random: np.random.Generator, series: list[Series], numbers: np.ndarray, at: np.ndarray) -> SampleColumns:
+    used, index = np.unique(numbers, return_inverse=True)
+    values = values_of(random, numbers)
+    return SampleColumns(tuple(series[i] for i in used), index.astype(np.int32), at, values, "bench")
+
+
+def measured(
+    layer: ColumnLayer[object, object], count: int, steps: Iterator[SampleColumns], series: list[Series]
+) -> str:
+    partition = Partition(layer, layer.new_view())
+    warm_up(partition, series, 4_000)
+    gc.collect()
+    engine_s = rows_s = 0.0
+    samples = changed = emitted = 0
+    for number, columns in enumerate(steps):
+        begun = time.process_time()
+        emitted += len(partition.on_columns(columns, lambda row: f"health-signals:0:{row}"))
+        engine_s += time.process_time() - begun
+        samples += len(columns)
+        if number % STEPS_A_FLUSH == STEPS_A_FLUSH - 1:
+            begun = time.process_time()
+            changed += len([layer.encode_row(row) for row in partition.take_changes().values() if row is not None])
+            rows_s += time.process_time() - begun
+            if engine_s + rows_s > BUDGET_S:
+                break
+    rows_us = rows_s / changed * 1e6 if changed else 0.0
+    return f"{engine_s / samples * 1e6:7.2f} us/sample, {rows_us:6.1f} us/encoded row, {emitted / samples:.3%} emit"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--series", type=int, nargs="+", default=[4_000, 100_000])
+    options = parser.parse_args()
+    layers = build_layers(Settings())
+    for name in ("telemetry", "optimisation"):
+        for count in options.series:
+            series = series_of(count)
+            for load, steps in (("w1", by_seconds), ("w2", by_blocks)):
+                told = measured(layers[name], count, steps(series), series)  # type: ignore[arg-type]
+                print(f"{name:12} {load} {count:7,} series {told}  (load average {os.getloadavg()[0]:.1f})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
