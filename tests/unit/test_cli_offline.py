@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -261,3 +263,9 @@ def test_a_replay_decides_by_the_policies_it_is_given(tmp_path: Path) -> None:
     assert '"topic":"assets"' not in denied.stdout
     (tmp_path / "bad.cedar").write_text("permit (")
     assert maestro("replay", "-", "--policies", str(tmp_path), given=good).exit_code == 2
+
+
+def test_the_commands_are_there_before_faust_kafka_and_numpy_are_loaded() -> None:
+    code = "import sys, topology.cli; print([m for m in ('faust', 'confluent_kafka', 'numpy', 'redis') if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.strip() == "[]"

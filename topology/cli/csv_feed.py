@@ -14,7 +14,7 @@ from pathlib import Path
 from schemas.records import HealthSignal
 from topology.cli.output import clock, note
 from topology.cli.root import Misused
-from topology.client import now_ms
+from topology.clock import now_ms
 from topology.sources.csv_series import CsvSeries, Fault, NoSeriesError
 
 CHUNK = 4_000

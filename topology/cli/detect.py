@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.telemetry.detector import NO_SCORE, Detector, Score
-from streams.telemetry.settings import TelemetrySettings
 from topology.cli.options import SettingsFile
 from topology.cli.output import note
 from topology.cli.root import FAILURE, Misused
 from topology.settings import load_settings
 from topology.sources.timestamps import TimestampError, event_time_ms
+
+if TYPE_CHECKING:
+    from streams.telemetry.detector import Detector, Score
+    from streams.telemetry.settings import TelemetrySettings
 
 COLUMNS = ("file", "row", "timestamp", "value", "score", "kind", "severity", "alarm")
 
@@ -85,6 +88,8 @@ def found_files(paths: list[Path], out: Path | None) -> Iterator[tuple[Path, str
 
 def rows_of(file: Path, name: str, settings: TelemetrySettings, counts: Counts) -> Iterator[tuple[object, ...]]:
     """The output rows of one series. What is wrong with the file as a whole goes to stderr."""
+    from streams.telemetry.detector import Detector
+
     counts.files += 1
     detector = Detector(settings)
     try:
@@ -116,7 +121,7 @@ def score_of(detector: Detector, timestamp: str, value: str, counts: Counts) -> 
         at, figure = event_time_ms(timestamp), float(value)
     except (TimestampError, ValueError):
         counts.unreadable += 1
-        return NO_SCORE
+        return detector.step(0, math.nan)  # what it says of a value that is none
     return detector.step(at, figure)
 
 

@@ -11,8 +11,7 @@ from streams.command.sentences import sentence
 from topology.cli.options import AsJson, Broker, SettingsFile, client
 from topology.cli.output import out, record_json
 from topology.cli.root import Misused
-from topology.client import now_ms
-from topology.client.governance import checked_scope
+from topology.clock import now_ms
 from topology.sources.timestamps import TimestampError, event_time_ms
 
 Holder = Annotated[str, typer.Option(help="In whose name: only the same holder can end the pause.")]
@@ -92,6 +91,8 @@ def reject(
 
 
 def _check(scope: str) -> None:
+    from topology.client.governance import checked_scope
+
     try:
         checked_scope(scope)
     except ValueError as error:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from topology import graph as drawing
 from topology.cli.output import note, out
 from topology.cli.root import Misused, Refused
 
@@ -30,6 +29,8 @@ def graph(
     write: Annotated[Path | None, typer.Option(metavar="README", help="Put the current picture into it.")] = None,
 ) -> None:
     """Prints the topology as declared. Exit 1 if the declaration contradicts itself."""
+    from topology import graph as drawing  # the schemas are read for it
+
     problems = drawing.validate()
     for problem in problems:
         note(problem)
@@ -51,6 +52,8 @@ def graph(
 
 
 def _print(form: Format) -> None:
+    from topology import graph as drawing
+
     if form is Format.JSON:
         out(drawing.as_json())
     elif form is Format.ASYNCAPI:

@@ -9,10 +9,9 @@ import orjson
 from schemas.errors import DecodeError, Invalid
 from schemas.json_form import one_of_from_json
 from schemas.records import PolicyRecord, Record
-from streams.policy.cedar import CedarPolicySet, PolicyLoadError
 from topology.cli.options import input_lines
 from topology.cli.output import note
-from topology.client import now_ms
+from topology.clock import now_ms
 
 
 class LineReader:
@@ -63,6 +62,8 @@ def parse(line: bytes, topic: str, records: Sequence[type[Record]], clock_ms: Ca
 
 
 def _check_policies(name: str, files: dict[str, str]) -> None:
+    from streams.policy.cedar import CedarPolicySet, PolicyLoadError
+
     try:
         CedarPolicySet(files, name)
     except PolicyLoadError as error:

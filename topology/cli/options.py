@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology.admin import TopicAdmin
 from topology.cli.root import Misused
-from topology.client import MaestroConductor
-from topology.client.connection import NO_BROKER
 from topology.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from topology.client import MaestroConductor
 
 REACH_S = 10.0
 
@@ -29,13 +29,19 @@ def connected(file: Path | None, broker: str | None) -> tuple[Settings, str]:
     """Settings and the address of a Kafka that answers. SettingsError if none is named, AdminError if it is away."""
     settings = load_settings(file, broker=broker)
     if settings.broker is None:
+        from topology.client.connection import NO_BROKER
+
         raise SettingsError([NO_BROKER])
+    from topology.admin import TopicAdmin
+
     TopicAdmin(settings.broker, REACH_S).find(())
     return settings, settings.broker
 
 
 def client(file: Path | None, broker: str | None) -> MaestroConductor:
     settings, address = connected(file, broker)
+    from topology.client import MaestroConductor
+
     return MaestroConductor(address, redis_url=settings.redis_url)
 
 

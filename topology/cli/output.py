@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from io import StringIO
+from typing import TYPE_CHECKING
 
 import orjson
 from rich.console import Console
@@ -12,9 +13,11 @@ from rich.table import Table
 
 from schemas.json_form import to_json
 from schemas.records import Record
-from streams.command.ledger import Entry
 from streams.command.sentences import sentence
-from topology.client.reading import Read
+
+if TYPE_CHECKING:
+    from streams.command.ledger import Entry
+    from topology.client.reading import Read
 
 
 def out(text: str | bytes) -> None:

@@ -9,8 +9,6 @@ from typing import Annotated
 import orjson
 import typer
 
-from streams.policy.cedar import PolicyLoadError
-from streams.policy.directory import load_directory
 from topology.cli.options import AsJson
 from topology.cli.output import note, out
 from topology.cli.root import Misused
@@ -31,6 +29,9 @@ def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of *.cedar files.")], as_json: AsJson = False
 ) -> None:
     """Says everything that is wrong, as FILE:LINE with the policy's id. Exit 1 if anything is."""
+    from streams.policy.cedar import PolicyLoadError
+    from streams.policy.directory import load_directory
+
     if not folder.is_dir():
         raise Misused(f"{folder}: no such folder")
     try:

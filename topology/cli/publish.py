@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
 from schemas.records import HealthSignal
-from streams.policy.cedar import PolicyLoadError
 from topology.cli.csv_feed import CsvFeed
 from topology.cli.lines import LineReader
 from topology.cli.options import AsJson, Broker, Lines, SettingsFile, client
 from topology.cli.output import note, out
 from topology.cli.root import Misused, Refused
-from topology.client import MaestroConductor
 from topology.topics import BY_NAME
+
+if TYPE_CHECKING:
+    from topology.client import MaestroConductor
 
 GATHERED = 2_000
 """Signals of a file that are turned into batches at once."""
@@ -100,6 +101,8 @@ def policies(
     if not Path(source).is_dir():
         _publish("policies", source, settings_file, broker, as_json)
         return
+    from streams.policy.cedar import PolicyLoadError
+
     with client(settings_file, broker) as maestro:
         try:
             record = maestro.publish_policies(Path(source), name, author=author, reason=reason)

@@ -7,20 +7,23 @@ import sys
 from typing import Any
 
 import typer
-from confluent_kafka import KafkaException
 from typer.core import TyperGroup
 
-from streams.command.ports import FeedError
-from streams.policy.cedar import PolicyLoadError
-from topology.admin import AdminError
-from topology.client.publisher import DeliveryError
-from topology.embedded.errors import EmbeddedError
-from topology.schema_registry import RegistryError
-from topology.settings import SettingsError
-
-WRONG_SETUP = (SettingsError, PolicyLoadError)
-FAILED = (AdminError, DeliveryError, FeedError, EmbeddedError, RegistryError, KafkaException, TimeoutError)
 FAILURE, USAGE = 1, 2
+WRONG_SETUP = (("topology.settings", "SettingsError"), ("streams.policy.cedar", "PolicyLoadError"))
+FAILED = (
+    ("topology.admin", "AdminError"),
+    ("topology.client.publisher", "DeliveryError"),
+    ("streams.command.ports", "FeedError"),
+    ("topology.embedded.errors", "EmbeddedError"),
+    ("confluent_kafka", "KafkaException"),
+    ("builtins", "TimeoutError"),
+)
+
+
+def loaded(names: tuple[tuple[str, str], ...]) -> tuple[type[Exception], ...]:
+    """Those of the classes whose module was loaded: no other can have been raised, and loading them takes seconds."""
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 
 
 class Refused(Exception):
@@ -41,9 +44,9 @@ class Root(TyperGroup):
             return super().invoke(ctx)
         except Refused as error:
             raise _ended(error, error.exit_status) from error
-        except WRONG_SETUP as error:
+        except loaded(WRONG_SETUP) as error:
             raise _ended(error, USAGE) from error
-        except FAILED as error:
+        except loaded(FAILED) as error:
             raise _ended(error, FAILURE) from error
         except BrokenPipeError:
             # Whoever read our output has gone (`maestro tail ... | head`): that is no failure.

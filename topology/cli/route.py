@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from streams.command.sentences import sentence
 from topology.cli.lines import LineReader
 from topology.cli.options import AsJson, Broker, Lines, SettingsFile, client
 from topology.cli.output import note, out, record_json
-from topology.client import MaestroConductor
+
+if TYPE_CHECKING:
+    from topology.client import MaestroConductor
 
 
 def register(app: typer.Typer) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import orjson
 import typer
 
-from topology.admin import TopicAdmin, WantedTopic, wanted_topics
 from topology.cli.options import AsJson, Broker, SettingsFile, connected
 from topology.cli.output import note, out, show, table
 from topology.settings import load_settings
 from topology.topics import BY_NAME
+
+if TYPE_CHECKING:
+    from topology.admin import WantedTopic
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def list_topics(settings_file: SettingsFile = None, as_json: AsJson = False) -> None:
     """Every topic as declared, with the settings applied. Needs no broker."""
+    from topology.admin import wanted_topics
+
     wanted = wanted_topics(load_settings(settings_file))
     if as_json:
         out(orjson.dumps([_row(one) for one in wanted]))
@@ -45,6 +50,8 @@ def list_topics(settings_file: SettingsFile = None, as_json: AsJson = False) -> 
 
 def create(settings_file: SettingsFile = None, broker: Broker = None, as_json: AsJson = False) -> None:
     """Creates those that do not exist; never changes one that does. May be run again."""
+    from topology.admin import TopicAdmin, wanted_topics
+
     settings, address = connected(settings_file, broker)
     wanted = wanted_topics(settings)
     created = TopicAdmin(address).create(wanted)
@@ -58,6 +65,8 @@ def create(settings_file: SettingsFile = None, broker: Broker = None, as_json: A
 
 def check(settings_file: SettingsFile = None, broker: Broker = None, as_json: AsJson = False) -> None:
     """Says what differs between the broker and the declaration, and how to mend it. Exit 1 if anything does."""
+    from topology.admin import TopicAdmin, wanted_topics
+
     settings, address = connected(settings_file, broker)
     wanted = wanted_topics(settings)
     found = TopicAdmin(address).check(wanted)

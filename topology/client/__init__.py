@@ -15,8 +15,9 @@ from streams.command.ports import FeedError
 from topology.client.aio import AsyncMaestroConductor
 from topology.client.conductor import MaestroConductor
 from topology.client.connection import projector
-from topology.client.publisher import DeliveryError, Publisher, now_ms
+from topology.client.publisher import DeliveryError, Publisher
 from topology.client.stories import Story
+from topology.clock import now_ms
 
 __all__ = [
     "AsyncMaestroConductor",

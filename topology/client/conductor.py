@@ -25,9 +25,10 @@ from streams.command.readmodel import ENTRY_TOPICS, ReadModel
 from streams.policy.directory import read_directory
 from topology.client import governance
 from topology.client.connection import ask, broker_and_redis, read_model
-from topology.client.publisher import Publisher, now_ms
+from topology.client.publisher import Publisher
 from topology.client.reading import Read, TopicReader, read_one
 from topology.client.stories import Story, ledger_of, tell_story
+from topology.clock import now_ms
 
 
 class MaestroConductor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -14,6 +13,7 @@ from schemas.schema_ids import SchemaIds
 from schemas.wire import Wire
 from streams.atleastonce.batch import partition_for
 from streams.runtime.ingest import key_of
+from topology.clock import now_ms as now_ms  # beside `Publisher`, whose callers stamp what they publish
 from topology.limits import MAX_RECORD_BYTES
 from topology.topics import BY_NAME, Topic
 
@@ -21,11 +21,6 @@ SIGNALS = "health-signals"
 METADATA_TIMEOUT_S = 15.0
 BATCH_ROWS = 500
 """Rows of one HealthSignalBatch: enough to share the cost of a message, and far below the record limit."""
-
-
-def now_ms() -> int:
-    """The wall clock as event time, UTC ms."""
-    return time.time_ns() // 1_000_000
 
 
 class DeliveryError(Exception):
