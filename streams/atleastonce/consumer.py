@@ -15,15 +15,13 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.transport.drivers.aiokafka import Transport as StockTransport
 from faust.types import TP, ConsumerMessage
 
 from streams.atleastonce import poison
 from streams.atleastonce.batch import Batch
+from streams.atleastonce.client_thread import ConsumerThread
 from streams.atleastonce.ledger import Ledger
 from streams.atleastonce.producer import Producer
 
@@ -31,51 +29,6 @@ if TYPE_CHECKING:
     from streams.atleastonce.app import App
 
 ROOM_POLL_S = 0.002
-
-
-class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Rides out a broker outage: a commit that fails is tried again with the next one."""
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        wanted = {
-            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()
-        }
-        try:
-            await self._ensure_consumer().commit(wanted)
-        except (CommitFailedError, IllegalStateError) as error:
-            self.log.info("not committed, the group has moved on: %s", error)
-            return False
-        except KafkaError as error:
-            self.log.warning("not committed, tried again later: %r", error)
-            return False
-        return True
-
-    async def leave(self) -> None:
-        """Tells the group, so that it needs not wait for the session to time out. Commits nothing."""
-        await self.call_thread(self._ensure_consumer()._coordinator._maybe_leave_group)
-
-    async def starting_points(self, tps: Iterable[TP]) -> dict[TP, tuple[int | None, int, int]]:
-        """(committed, earliest, end) of each partition."""
-        return await self.call_thread(self._starting_points, list(tps))  # type: ignore[no-any-return]
-
-    async def _starting_points(self, tps: list[TP]) -> dict[TP, tuple[int | None, int, int]]:
-        consumer = self._ensure_consumer()
-        keys = [TopicPartition(tp.topic, tp.partition) for tp in tps]
-        earliest = await consumer.beginning_offsets(keys)
-        ends = await consumer.end_offsets(keys)
-        return {
-            tp: (await consumer.committed(key), earliest[key], ends[key]) for tp, key in zip(tps, keys, strict=True)
-        }
-
-    async def start_from(self, offsets: Mapping[TP, int], never: Iterable[TP]) -> None:
-        """Seeks; partitions in `never` (changelogs, which restore reads by itself) are not fetched at all."""
-        await self.call_thread(self._start_from, dict(offsets), list(never))
-
-    async def _start_from(self, offsets: Mapping[TP, int], never: list[TP]) -> None:
-        consumer = self._ensure_consumer()
-        consumer.pause(*(TopicPartition(tp.topic, tp.partition) for tp in never))
-        for tp, offset in offsets.items():
-            consumer.seek(TopicPartition(tp.topic, tp.partition), offset)
 
 
 class Consumer(StockConsumer):  # type: ignore[misc]

@@ -72,6 +72,7 @@ class Recovery(StockRecovery):  # type: ignore[misc]
 
     async def _guarded(self, assigned: set[TP], generation: int) -> None:
         try:
+            _ = self.app.inbox  # raises if there is not exactly one agent
             await self._recover(assigned, generation)
         except Interrupted as reason:
             self.log.info("%s: the assignment changed", reason)
