@@ -107,16 +107,18 @@ class Intake:
             slow[group // COUNT] = True
             return slow
         over = np.logical_or.reduceat(value >= self.limits[group % COUNT], starts).tolist()
-        last = np.maximum.reduceat(at, starts).tolist()
+        first, last = np.minimum.reduceat(at, starts).tolist(), np.maximum.reduceat(at, starts).tolist()
         settings = self.optimizer.settings
-        for g, is_over, at_most in zip(group[starts].tolist(), over, last, strict=True):
+        every_ms = settings.look_every_s * 1000
+        for g, is_over, at_least, at_most in zip(group[starts].tolist(), over, first, last, strict=True):
             row = self.rows.get(self.assets[g // COUNT])
             if row is None or row.samples < _YOUNG_SAMPLES or row.next_look_at is None:
                 slow[g // COUNT] = True
                 continue
             series = row.series.get(g % COUNT)
             stale = series is None or at_most - series.newest_at >= settings.window_ms
-            rested = row.next_look_at - at_most > settings.look_every_s * 1000
+            # Its first sample may bring the look back to the grid (`_come_back`), before the others are in.
+            rested = row.next_look_at > (max(row.newest_at, row.looked_at, at_least) // every_ms + 1) * every_ms
             urgent = is_over and at_most - row.looked_at >= settings.urgent_look_every_s * 1000
             if stale or urgent or rested:
                 slow[g // COUNT] = True

@@ -10,7 +10,7 @@ from streams.atleastonce.batch import RawMessage
 from topology.admin import AdminError
 
 CHUNK = 5_000
-WAIT_S = 0.5
+WAIT_S = 0.05
 TIMEOUT_S = 15.0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 
@@ -40,9 +40,20 @@ class Exported:
     missing: list[str] = field(default_factory=list)
 
 
+class Log(Protocol):
+    """Where the topics are read: `BrokerLog`, or one made by hand."""
+
+    def partitions(self, topic: str) -> Sequence[Sequence[RawMessage]]: ...
+
+
 def export(broker: str, out: IO[bytes], settings: Settings, schema_ids: SchemaIds | None = None) -> Exported:
     """Writes the lines, machine by machine. The topics are read whole and kept in memory. Raises AdminError."""
-    log, done = BrokerLog(broker), Exported()
+    return export_log(BrokerLog(broker), out, settings, schema_ids)
+
+
+def export_log(log: Log, out: IO[bytes], settings: Settings, schema_ids: SchemaIds | None = None) -> Exported:
+    """As `export`, from a log that is at hand."""
+    done = Exported()
     for name, journal in by_machine(log.partitions("journal")).items():
         if name.partition(":")[0] in NOT_PURE:
             continue
@@ -58,7 +69,7 @@ class _Machine:
     """Follows one machine's journal. `_view`: `topic:partition` -> next offset that is not in its view yet."""
 
     def __init__(
-        self, journal: MachineJournal, log: BrokerLog, settings: Settings, ids: SchemaIds | None, missing: list[str]
+        self, journal: MachineJournal, log: Log, settings: Settings, ids: SchemaIds | None, missing: list[str]
     ) -> None:
         self._to, self._entries, self._log, self._missing = journal.machine, journal.entries, log, missing
         self._card = LAYER_BY_NAME[self._to.partition(":")[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import subprocess
 import sys
@@ -41,16 +42,16 @@ Decisions = dict[str, dict[str, list[bytes]]]
 
 @dataclass(slots=True)
 class Live:
-    """`app_id` keeps the groups and tables of one test apart from another's; the topics it has for itself."""
+    """`fields` of the settings: an `app_id` keeps the groups of one test apart from another's; topics are its own."""
 
     broker: str
     folder: Path
-    app_id: str
+    fields: dict[str, object]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
-        return Settings(app_id=self.app_id)
+        return Settings(**self.fields)  # type: ignore[arg-type]
 
     # --- workers ---
 
@@ -59,7 +60,7 @@ class Live:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         out, log = (self.folder / f"{name}.out").open("wb"), (self.folder / f"{name}.log").open("ab")
-        command = [sys.executable, str(WORKER), self.broker, str(folder), self.app_id]
+        command = [sys.executable, str(WORKER), self.broker, str(folder), json.dumps(self.fields)]
         self.processes[name] = subprocess.Popen(command, stdout=out, stderr=log)
 
     def ready(self, name: str) -> None:
@@ -78,11 +79,13 @@ class Live:
             process.wait()
 
     def owners(self, layer: str) -> list[int]:
-        """How many input partitions each member of the layer's group has."""
-        group = app.group_of(LAYER_BY_NAME[layer], self.settings)
+        """How many partitions of the layer's first input each member of its group has."""
+        card = LAYER_BY_NAME[layer]
+        group = app.group_of(card, self.settings)
         admin = AdminClient({"bootstrap.servers": self.broker})
         described = admin.describe_consumer_groups([group])[group].result(30)
-        return sorted(len(m.assignment.topic_partitions) for m in described.members)
+        places = [[tp for tp in m.assignment.topic_partitions if tp.topic == card.inputs[0]] for m in described.members]
+        return sorted(len(of_member) for of_member in places)
 
     # --- what goes in and comes out ---
 
@@ -106,6 +109,11 @@ class Live:
                 record = decode(BY_NAME[topic].records, m.value, m.headers)
                 _add(found, (m.key or b"").decode(), b"null" if record is None else to_json(record))
         return found
+
+    def journalled(self, kind: str) -> bool:
+        """Whether an entry of this kind is on the journal."""
+        said = f'["{kind}"'.encode()
+        return any(said in (m.value or b"") for part in BrokerLog(self.broker).partitions("journal") for m in part)
 
     def decided(self) -> Decisions:
         return {topic: self._read(topic) for topic in DECIDED}
@@ -131,19 +139,10 @@ class Live:
             assert time.monotonic() < deadline, f"not within {within_s} s: {what}\n{self.logs()}"
             time.sleep(0.1)
 
-    def wait_quiet(self, still_s: float = 1.0, within_s: float = 45) -> None:
-        """Everything is taken in and committed, and no topic has grown for a while."""
-        reader = BrokerEnds(self.broker)
-        before, since = reader.ends(), time.monotonic()
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
-            time.sleep(0.2)
-            now = reader.ends()
-            if now != before or reader.lag(self.settings):
-                before, since = now, time.monotonic()
-            elif time.monotonic() - since >= still_s:
-                return
-        raise AssertionError(f"not quiet within {within_s} s: {reader.lag(self.settings)}\n{self.logs()}")
+    def wait_caught_up(self) -> None:
+        """All that was published, by users and by layers, is taken in and committed."""
+        look = BrokerEnds(self.broker)
+        self.wait(lambda: not look.lag(self.settings), "no group is behind")
 
     def logs(self) -> str:
         return "\n".join(f"--- {f.name}\n{f.read_text()[-4000:]}" for f in sorted(self.folder.glob("*.log")))
@@ -208,6 +207,6 @@ def clean(broker: str) -> None:
 @pytest.fixture
 def live(own_broker: EmbeddedKafka, tmp_path: Path, unique: str) -> Iterator[Live]:
     clean(own_broker.bootstrap)
-    system = Live(own_broker.bootstrap, tmp_path, unique)
+    system = Live(own_broker.bootstrap, tmp_path, {"app_id": unique})
     yield system
     system.end()

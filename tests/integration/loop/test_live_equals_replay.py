@@ -76,6 +76,7 @@ def play(live: Any) -> None:
 
 
 def test_two_live_workers_decide_as_the_replay_of_their_log(live: Any) -> None:
+    live.fields |= {"optimisation": {"look_every_s": 2, "performance_refresh_s": 3}}
     live.start("one")
     live.ready("one")
     play(live)
@@ -83,7 +84,8 @@ def test_two_live_workers_decide_as_the_replay_of_their_log(live: Any) -> None:
     live.wait(lambda: all(len(live.owners(layer)) == 2 for layer in ("telemetry", "routing")), "two members")
     live.wait(lambda: min(live.owners("telemetry")) > 0, "both own partitions")
     owned = {layer: live.owners(layer) for layer in ("telemetry", "optimisation", "routing")}
-    live.wait_quiet()
+    live.wait_caught_up()
+    live.wait(lambda: live.journalled("tick"), "the idle clock has fired a timer")
     assert live.stop() == [0, 0], live.logs()
     exported, replayed = live.replayed()
     decided = live.decided()

@@ -1,8 +1,9 @@
-"""One worker process with every layer: arguments broker, folder, app id. Says `ready` when it is; ends on SIGTERM."""
+"""A worker process with every layer: broker, folder, settings as JSON. Says `ready` when it is; ends on SIGTERM."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import sys
@@ -12,13 +13,13 @@ from topology import app
 from topology.settings import Settings
 
 
-async def main(broker: str, folder: Path, app_id: str) -> None:
+async def main(broker: str, folder: Path, settings: Settings) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    workers = app.build(Settings(app_id=app_id), broker, folder=folder)
+    workers = app.build(settings, broker, folder=folder)
     await app.run(workers, stop, lambda: print("ready", flush=True))
 
 
 if __name__ == "__main__":
     logging.basicConfig(level="WARNING")
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), Settings(**json.loads(sys.argv[3]))))
