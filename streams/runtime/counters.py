@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Counters:
-    """Since start; names as in the metrics."""
+    """Since start; names as in the metrics. `refused` and `sent_on` count what this layer reports, so that the sum over
+    the layers counts a record once.
+    """
 
     taken: int = 0
     refused: int = 0

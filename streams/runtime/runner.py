@@ -147,9 +147,7 @@ class LayerRunner:
 
     def _samples(self, owned: Owned, batch: Batch) -> tuple[list[Emission], list[Output]]:
         found = gather(self.config.inputs[batch.topic], batch.partition, batch.messages)
-        self.counters.refused += found.refused
-        self.counters.sent_on += found.sent_on
-        outputs = found.outputs if batch.topic in self.config.reports else []
+        outputs = self._reported(batch.topic, found.outputs, found.refused, found.sent_on)
         if found.columns is None or len(found.columns) == 0:
             return [], outputs
         return owned.machine.on_columns(found.columns, found.causes), outputs
@@ -158,18 +156,27 @@ class LayerRunner:
         rules = self.config.inputs[batch.topic]
         emissions: list[Emission] = []
         outputs: list[Output] = []
+        refused = sent = 0
         for message in batch.messages:
             try:
                 event = read_event(rules, batch.partition, message)
             except DecodeError as error:
-                self.counters.refused += 1
+                refused += 1
                 outputs.append(dead_letter(batch.topic, batch.partition, message, *refusal(error)))
             except Misplaced as elsewhere:
-                self.counters.sent_on += 1
+                sent += 1
                 outputs.append(sent_on(batch.topic, elsewhere.key, message))
             else:
                 emissions += owned.machine.on_event(event)
-        return emissions, outputs if batch.topic in self.config.reports else []
+        return emissions, self._reported(batch.topic, outputs, refused, sent)
+
+    def _reported(self, topic: str, outputs: list[Output], refused: int, sent: int) -> list[Output]:
+        """What this layer says about input that it did not take: nothing, where another layer says it."""
+        if topic not in self.config.reports:
+            return []
+        self.counters.refused += refused
+        self.counters.sent_on += sent
+        return outputs
 
     # --- views and time ---
 
@@ -179,7 +186,9 @@ class LayerRunner:
             self._offsets[f"{record.topic}:{record.partition}"] = record.offset + 1
             self._recent.append(record)
             if record.event is None:
-                self._refused_view(record)
+                log.warning(
+                    "refused a record of a view", topic=record.topic, offset=record.offset, reason=record.reason
+                )
             else:
                 self.layer.see(self.view, record.event)
             for partition, owned in self.owned.items():
@@ -189,18 +198,9 @@ class LayerRunner:
         if record.event is not None:
             self.commit(partition, owned, owned.on_view(record, again=again))
         elif partition == 0 and record.topic in self.config.reports and owned.is_new_refusal(record):
+            self.counters.refused += 1
             letter = dead_letter(record.topic, record.partition, record.message, record.code, record.reason)
             self.host.stage(0, rows={RUNTIME_ROW: owned.runtime_row()}, outputs=[letter], applied={})
-
-    def _refused_view(self, record: ViewRecord) -> None:
-        self.counters.refused += 1
-        log.warning(
-            "refused a record of a view",
-            topic=record.topic,
-            offset=record.offset,
-            code=record.code,
-            reason=record.reason,
-        )
 
     async def _tick(self) -> None:
         await self.views_ready()

@@ -22,10 +22,8 @@ def test_consecutive_offsets_are_one_entry() -> None:
 
 def test_a_gap_another_partition_topic_or_kind_begins_a_new_entry() -> None:
     journal = Journal()
-    for kind, topic, partition, first in [
-        ("in", "t", 0, 0), ("in", "t", 0, 2), ("in", "t", 1, 3),
-        ("in", "u", 1, 4), ("view", "u", 1, 5), ("in", "u", 1, 5),
-    ]:  # fmt: skip
+    entries = [("in", "t", 0, 0), ("in", "t", 0, 2), ("in", "t", 1, 3), ("in", "u", 1, 4)]
+    for kind, topic, partition, first in [*entries, ("view", "u", 1, 5), ("in", "u", 1, 5)]:
         journal.took(kind, topic, partition, first, first)
     assert taken(journal) == [
         ["in", "t", 0, 0, 0], ["in", "t", 0, 2, 2], ["in", "t", 1, 3, 3], ["in", "u", 1, 4, 4],
