@@ -5,18 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from typing import Any
-
-from streams.telemetry.engine import TelemetryLayer
 
 from schemas.records import ActionOutcome, Remediation
 from streams.discovery.engine import DiscoveryLayer
 from streams.healing.engine import HealingLayer
 from streams.healing.executors.clearance import Clearance
 from streams.healing.executors.ledger import ExecutorsLayer
-from streams.healing.executors.runner import ActionRunner
+from streams.healing.executors.runner import ActionRunner, by_type
 from streams.healing.executors.shipped import shipped_executors
+from streams.healing.strategies import shipped
 from streams.kit.layer import Layer
 from streams.kit.world import World
 from streams.optimisation.engine import OptimisationLayer
@@ -24,11 +22,9 @@ from streams.policy.directory import load_directory
 from streams.policy.gate import PolicyGate
 from streams.policy.port import PolicyHook
 from streams.routing.engine import RoutingLayer
+from streams.telemetry.engine import TelemetryLayer
+from topology import plugins
 from topology.settings import Settings
-
-
-class PluginError(Exception):
-    """A plug-in that is installed cannot be used; the message names it and says why."""
 
 
 def build_layers(settings: Settings, hooks: Sequence[PolicyHook] | None = None) -> Mapping[str, Layer[Any, Any]]:
@@ -41,7 +37,7 @@ def build_layers(settings: Settings, hooks: Sequence[PolicyHook] | None = None) 
         DiscoveryLayer(settings.discovery, policy),
         TelemetryLayer(settings.telemetry),
         OptimisationLayer(settings.optimisation, policy),
-        HealingLayer(settings.healing, policy),
+        HealingLayer(settings.healing, policy, (*shipped(settings.healing), *plugins.strategies())),
         RoutingLayer(settings.routing, policy),
     ]
     return {layer.name: layer for layer in layers}
@@ -51,7 +47,7 @@ def build_executors(settings: Settings) -> tuple[ExecutorsLayer, ActionRunner]:
     """The executors' ledger (pure) and the runner of effects. RunbookError if a runbook cannot be used."""
     gate = build_gate(settings)
     clearance = Clearance(gate, settings.healing.default_mode, settings.executors.met_obligations)
-    actions = ActionRunner(shipped_executors(settings.executors), clearance, lambda: 0)
+    actions = ActionRunner(shipped_executors(settings.executors) | by_type(plugins.executors()), clearance, lambda: 0)
     return ExecutorsLayer(clearance, settings.executors), actions
 
 
@@ -70,15 +66,4 @@ def in_event_time(actions: ActionRunner) -> Callable[[Remediation, World], Await
 def build_gate(settings: Settings, hooks: Sequence[PolicyHook] | None = None) -> PolicyGate:
     """The policy gate: Python hooks, the Cedar folder of the settings, and later the records on `policies`."""
     initial = load_directory(settings.policies_dir) if settings.policies_dir is not None else None
-    return PolicyGate(installed_hooks() if hooks is None else hooks, initial, settings.policy)
-
-
-def installed_hooks() -> list[PolicyHook]:
-    """The `PolicyHook`s of other packages, made without arguments, in order of name."""
-    hooks: list[PolicyHook] = []
-    for point in sorted(entry_points(group="maestro.policies"), key=lambda p: p.name):
-        try:
-            hooks.append(point.load()())
-        except Exception as error:
-            raise PluginError(f"policy plug-in {point.name} ({point.value}): {error!r}") from error
-    return hooks
+    return PolicyGate(plugins.policy_hooks() if hooks is None else hooks, initial, settings.policy)

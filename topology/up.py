@@ -6,11 +6,12 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
+from topology import plugins
 from topology.admin import TopicAdmin, wanted_topics
-from topology.demo.host import HostFeed
 from topology.embedded.parts import running_parts
 from topology.embedded.progress import shown
 from topology.settings import Settings
+from topology.sources.feed import HostFeed
 from topology.worker import run_worker
 
 
@@ -20,7 +21,7 @@ def run_up(settings: Settings, console: Console, *, host: bool = True) -> int:
         with shown(console) as progress:
             parts = stack.enter_context(running_parts(settings, progress))
         TopicAdmin(parts.broker).create(wanted_topics(settings))
-        feed = HostFeed(parts.broker) if host else None
+        feed = HostFeed(parts.broker, plugins.providers(), settings.polling) if host else None
         if feed is not None:
             feed.start()
             stack.callback(feed.stop)

@@ -51,6 +51,11 @@ class SelfHealingOrchestrator:
         self._strategies = tuple(strategies) if strategies is not None else shipped(settings)
         self._page = page if page is not None else page_strategy()
 
+    @property
+    def strategy_ids(self) -> tuple[str, ...]:
+        """Those that may be chosen, in order of registration; paging is apart."""
+        return tuple(strategy.id for strategy in self._strategies)
+
     def _desk(self, rows: Mapping[str, HealingRow], world: World, now: int, cause_id: str) -> Desk:
         draft = Draft(rows, now, cause_id)
         return Desk(self.settings, self._policy, self._strategies, self._page, world, draft)

@@ -30,7 +30,8 @@ def replay(
     cannot be used becomes a `dead-letters` line, and the replay goes on: exit 1 only if no line at all could be used.
     """
     from topology import replay as engine  # the engines load numpy and more: only this command needs them
-    from topology.engines import PluginError, build_layers
+    from topology.engines import build_layers
+    from topology.plugins import PluginError
 
     settings = load_settings(settings_file, policies_dir=policies)
     try:

@@ -59,7 +59,7 @@ def worker(
     Makes the topics that are missing. The layer `command` keeps the read model in the Redis of the settings.
     """
     settings, address = connected(settings_file, broker)
-    from topology.engines import PluginError
+    from topology.plugins import PluginError
     from topology.worker import FolderInUseError, run_worker, set_up_logging
 
     set_up_logging(settings)

@@ -18,13 +18,13 @@ from topology.admin import TopicAdmin, wanted_topics
 from topology.client.connection import projector
 from topology.demo.control import ControlServer
 from topology.demo.fleet import Fleet
-from topology.demo.host import HostFeed
 from topology.demo.narrator import Narrator
 from topology.demo.script import FAULTS, Script
 from topology.demo.summary import Summary, summarise
 from topology.embedded.parts import Parts, running_parts
 from topology.embedded.progress import shown
 from topology.settings import Settings
+from topology.sources.feed import HostFeed
 
 DEFAULT_S = 75.0
 SETTLE_S = 3.0
