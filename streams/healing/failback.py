@@ -145,7 +145,7 @@ def _ordered(row: AssetRow, drain: Drain) -> set[str]:
 def _wait_ms(desk: Desk, drain: Drain) -> int:
     """Until the next look: doubled with each failback that had no effect, so that a dead executor is not hammered."""
     tried = max(0, drain.failbacks - 1) if drain.executing else drain.failbacks
-    return max(1, milliseconds(desk.settings.failback_after_s) * 2 ** min(tried, MOST_DOUBLINGS))
+    return max(1, milliseconds(desk.settings.failback_after_s) * (1 << min(tried, MOST_DOUBLINGS)))
 
 
 def _later(desk: Desk, row: AssetRow, drain: Drain, why: str, answer: Answer | None = None) -> None:
