@@ -58,7 +58,7 @@ def job(**changes: object) -> bytes:
         (Reason.UNKNOWN_SCHEMA, message(b"\xc3\x01" + bytes(8))),
         (Reason.UNKNOWN_SCHEMA, message(b"\x00" + bytes(4) + b"\x02")),
         (Reason.INVALID, message(job(id=5))),
-        (Reason.UNDECODABLE, message(job(id="").replace(b'""', b'"\\ud800"'))),  # half a character has no bytes as a key
+        (Reason.UNDECODABLE, message(job(id="").replace(b'""', b'"\\ud800"'))),  # half a character
         (Reason.INVALID, message(job(colour="red"))),
         (Reason.INVALID, message(json.dumps({"at": 1}).encode())),
         (Reason.NOT_FINITE, message(job(data_gb="x").replace(b'"x"', b"NaN"))),
