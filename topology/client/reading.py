@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.codec import decode
 from schemas.errors import DecodeError
@@ -17,14 +17,9 @@ from streams.atleastonce.batch import RawMessage
 from streams.command.ledger import Entry
 from streams.command.ports import FeedError, Place, Positions
 from streams.runtime.ingest import cause_id, event_time
+from topology.client.consumer import METADATA_TIMEOUT_S, away, bounds, exists, open_consumer
 from topology.limits import MAX_RECORD_BYTES
 from topology.topics import BY_NAME
-
-METADATA_TIMEOUT_S = 15.0
-_PASSING = frozenset(
-    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
-)
-"""What a broker says of a partition that it has only just been given."""
 
 
 class NoSuchTopicError(FeedError, LookupError):
@@ -77,7 +72,7 @@ class TopicReader:
         # A consumer must not be closed while another thread polls it.
         self._lock = threading.Lock()
         self._closed = False
-        self._consumer = _consumer(broker)
+        self._consumer = open_consumer(broker)
         try:
             self._unread = self._assign(topics, from_beginning, positions or {})
         except BaseException:
@@ -133,7 +128,7 @@ class TopicReader:
         try:
             known = self._consumer.list_topics(timeout=METADATA_TIMEOUT_S).topics
         except KafkaException as error:
-            raise _away(self._broker, error) from error
+            raise away(self._broker, error) from error
         missing = [t for t in topics if t not in known or known[t].error is not None]
         if missing:
             raise NoSuchTopicError(
@@ -145,7 +140,7 @@ class TopicReader:
         """The end is asked for here and not left to the client: it would look for it only when it first fetches."""
         if from_beginning and place not in positions:
             return TopicPartition(*place, OFFSET_BEGINNING)
-        low, high = _bounds(self._consumer, self._broker, place)
+        low, high = bounds(self._consumer, self._broker, place)
         if place not in positions:
             return TopicPartition(*place, high)
         return TopicPartition(*place, positions[place] if low <= positions[place] <= high else low)
@@ -172,11 +167,11 @@ def read_one(
     schema_ids: SchemaIds | None = None,
 ) -> Read | None:
     """The record at these coordinates; None if it is no longer, or not yet, there."""
-    consumer = _consumer(broker)
+    consumer = open_consumer(broker)
     try:
-        if not _exists(consumer, broker, topic, partition):
+        if not exists(consumer, broker, topic, partition):
             return None
-        low, high = _bounds(consumer, broker, (topic, partition))
+        low, high = bounds(consumer, broker, (topic, partition))
         if not low <= offset < high:
             return None
         consumer.assign([TopicPartition(topic, partition, offset)])
@@ -190,28 +185,6 @@ def read_one(
         return None
     finally:
         consumer.close()
-
-
-def _exists(consumer: Consumer, broker: str, topic: str, partition: int) -> bool:
-    try:
-        known = consumer.list_topics(timeout=METADATA_TIMEOUT_S).topics.get(topic)
-    except KafkaException as error:
-        raise _away(broker, error) from error
-    return known is not None and known.error is None and partition in known.partitions
-
-
-def _bounds(consumer: Consumer, broker: str, place: Place) -> tuple[int, int]:
-    """First offset and the one after the last. A partition whose leader is just being chosen is waited for."""
-    end_s = time.monotonic() + METADATA_TIMEOUT_S
-    while True:
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=METADATA_TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].code() not in _PASSING or time.monotonic() > end_s:
-                raise _away(broker, error) from error
-            time.sleep(0.1)
-        else:
-            return low, high
 
 
 def decoded(message: Message, topic: str, partition: int, schema_ids: SchemaIds | None = None) -> Read:
@@ -229,23 +202,3 @@ def decoded(message: Message, topic: str, partition: int, schema_ids: SchemaIds 
     at = event_time(value, raw)
     cause = cause_id(topic, partition, raw, key, value, at)
     return Read(topic, partition, raw.offset, key, at, value, cause, raw, problem)
-
-
-def _consumer(broker: str) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": broker,
-            "group.id": "maestro-reader",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20,
-            "fetch.message.max.bytes": MAX_RECORD_BYTES,
-            "log_level": 0,  # what goes wrong is raised; a library does not print
-        }
-    )
-
-
-def _away(broker: str, error: KafkaException) -> FeedError:
-    return FeedError(f"no Kafka answers at {broker} ({error.args[0].str()}). Start it, or correct MAESTRO_BROKER.")
