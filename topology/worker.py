@@ -113,9 +113,13 @@ def own_folder(settings: Settings) -> Iterator[Path]:
     )
 
 
-def set_up_logging(settings: Settings) -> None:
-    """One line an event on stderr; libraries at warning, since their info is of no use to operators."""
-    level = logging.getLevelName(settings.log_level.upper())
+def set_up_logging(settings: Settings, *, quiet: bool = False) -> None:
+    """One line an event on stderr; libraries at warning, since their info is of no use to operators.
+
+    `quiet`: only errors, where a person reads a story on the same terminal; unless the settings ask for more.
+    """
+    asked = "log_level" in settings.sources
+    level = logging.ERROR if quiet and not asked else logging.getLevelName(settings.log_level.upper())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("streams").setLevel(level)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)

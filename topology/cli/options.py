@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topology.cli.root import Misused
+from topology.schema_registry import connected_ids
 from topology.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def client(file: Path | None, broker: str | None) -> MaestroConductor:
     settings, address = connected(file, broker)
     from topology.client import MaestroConductor
 
-    return MaestroConductor(address, redis_url=settings.redis_url)
+    return MaestroConductor(
+        address, redis_url=settings.redis_url, schema_ids=connected_ids(settings.schema_registry_url)
+    )
 
 
 def input_lines(source: str) -> Iterator[tuple[str, int, bytes]]:

@@ -32,7 +32,7 @@ def demo(
     from topology.worker import set_up_logging
 
     settings = load_settings(settings_file)
-    set_up_logging(settings)
+    set_up_logging(settings, quiet=True)
     raise typer.Exit(run_demo(settings, for_s, Console()))
 
 

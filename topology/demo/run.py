@@ -31,8 +31,8 @@ SETTLE_S = 3.0
 """After the layers are ready: the backfill is read before the fleet goes live."""
 
 
-ABSENCE_S = 8.0
-"""A demo is over before the default patience with a silent series; a setting like any other."""
+ABSENCE_S, GRACE_S = 6.0, 2.0
+"""A demo is over before the default patience with a silent series; settings like any others."""
 
 
 def run_demo(settings: Settings, seconds: float, console: Console) -> int:
@@ -67,10 +67,13 @@ def _run(settings: Settings, seconds: float, console: Console, fleet: Fleet) -> 
 
 def for_demo(settings: Settings, pager_url: str) -> Settings:
     """The user's settings, but a silent series is missed within seconds, and pages go to the demo's pager."""
-    patience_s = min(ABSENCE_S, settings.telemetry.absence_min_s)
+    patience = {
+        "absence_min_s": min(ABSENCE_S, settings.telemetry.absence_min_s),
+        "grace_s": min(GRACE_S, settings.telemetry.grace_s),
+    }
     return settings.model_copy(
         update={
-            "telemetry": settings.telemetry.model_copy(update={"absence_min_s": patience_s}),
+            "telemetry": settings.telemetry.model_copy(update=patience),
             "executors": settings.executors.model_copy(update={"page_url": settings.executors.page_url or pager_url}),
         }
     )
