@@ -2,7 +2,7 @@
 
 A projection of compacted and broadcast topics, kept up to date one record at a time. Healing, optimisation and routing
 read it; the live runtime feeds it from the topics, replay from the file. It depends only on the records seen, not on
-the order between keys.
+the order between keys or topics (docs/adr/0004): what a tombstone ends is told by time, not by what came first.
 """
 
 from __future__ import annotations
@@ -28,13 +28,17 @@ def _mark(asset: RegisteredAsset) -> int:
 
 @dataclass(slots=True)
 class World:
-    """`incidents[asset][incident]` holds open incidents only; `remediations[asset][incident]` the newest step."""
+    """`incidents[asset][incident]` holds open incidents only; `remediations[asset][incident]` the newest step.
+
+    `removed_at[asset]`: ms of its newest tombstone; steps up to then are of an asset that is no more.
+    """
 
     assets: dict[str, RegisteredAsset] = field(default_factory=dict)
     performance: dict[str, Performance] = field(default_factory=dict)
     incidents: dict[str, dict[str, Anomaly]] = field(default_factory=dict)
     remediations: dict[str, dict[str, Remediation]] = field(default_factory=dict)
     policies: dict[str, PolicyRecord] = field(default_factory=dict)
+    removed_at: dict[str, int] = field(default_factory=dict)
     _registry_sum: int = 0
 
     @property
@@ -45,7 +49,7 @@ class World:
     def see(self, event: Event) -> None:
         value = event.value
         if event.topic == "assets":
-            self._see_asset(event.key, value if isinstance(value, RegisteredAsset) else None)
+            self._see_asset(event.key, value if isinstance(value, RegisteredAsset) else None, event.at)
         elif event.topic == "policies":
             if isinstance(value, PolicyRecord):
                 self.policies[event.key] = value
@@ -57,18 +61,25 @@ class World:
             self.performance.pop(event.key, None)
         elif isinstance(value, Anomaly):
             self._see_anomaly(value)
-        elif isinstance(value, Remediation):
+        elif isinstance(value, Remediation) and not self.is_over(value.asset_id, value.at):
             self.remediations.setdefault(value.asset_id, {})[value.incident_id] = value
 
-    def _see_asset(self, key: str, asset: RegisteredAsset | None) -> None:
+    def is_over(self, asset_id: str, at: int) -> bool:
+        """Whether the asset was removed at that time or later."""
+        return at <= self.removed_at.get(asset_id, -1)
+
+    def _see_asset(self, key: str, asset: RegisteredAsset | None, at: int) -> None:
         old = self.assets.pop(key, None)
         if old is not None:
             self._registry_sum = (self._registry_sum - _mark(old)) % 2**64
         if asset is not None:
             self.assets[key] = asset
             self._registry_sum = (self._registry_sum + _mark(asset)) % 2**64
-        elif key in self.remediations:
-            del self.remediations[key]
+        else:
+            self.removed_at[key] = max(at, self.removed_at.get(key, -1))
+            left = {i: step for i, step in self.remediations.pop(key, {}).items() if not self.is_over(key, step.at)}
+            if left:
+                self.remediations[key] = left
 
     def _see_anomaly(self, anomaly: Anomaly) -> None:
         of_asset = self.incidents.setdefault(anomaly.asset_id, {})

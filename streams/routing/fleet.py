@@ -26,12 +26,12 @@ def rank(severity: Severity) -> int:
 
 
 class Fleet:
-    """`drains[asset_id]`: incidents whose failover moved work away from the asset and has not been undone."""
+    """`drains[asset_id]`: incident -> ms, of failovers that moved work away from the asset and were not undone."""
 
     def __init__(self) -> None:
         self.world = World()
         self.columns = Columns()
-        self.drains: dict[str, frozenset[str]] = {}
+        self.drains: dict[str, dict[str, int]] = {}
         self.budgets: dict[str, float] = {}
 
     def see(self, event: Event) -> None:
@@ -59,7 +59,7 @@ class Fleet:
         asset = self.world.assets.get(key)
         if asset is None:
             self.columns.remove(key)
-            self.drains.pop(key, None)
+            self._drained(key, {i: at for i, at in self.drains.get(key, {}).items() if not self.world.is_over(key, at)})
             return
         self.columns.put(key, asset)
         self._see_performance(key)
@@ -78,18 +78,20 @@ class Fleet:
             self.columns.codes["severity"][slot] = max((rank(a.severity) for a in open_ones), default=0)
 
     def _see_remediation(self, step: Remediation) -> None:
-        if step.strategy != "failover":
+        if step.strategy != "failover" or self.world.is_over(step.asset_id, step.at):
             return
-        drains = self.drains.get(step.asset_id, frozenset())
+        drains = self.drains.get(step.asset_id, {})
         if step.status in _DRAINS:
-            drains |= {step.incident_id}
+            self._drained(step.asset_id, {**drains, step.incident_id: step.at})
         elif step.status in RELEASES:
-            drains -= {step.incident_id}
-        if drains:
-            self.drains[step.asset_id] = drains
-        else:
-            self.drains.pop(step.asset_id, None)
+            self._drained(step.asset_id, {i: at for i, at in drains.items() if i != step.incident_id})
         self._see_drain(step.asset_id)
+
+    def _drained(self, asset_id: str, drains: dict[str, int]) -> None:
+        if drains:
+            self.drains[asset_id] = drains
+        else:
+            self.drains.pop(asset_id, None)
 
     def _see_drain(self, asset_id: str) -> None:
         slot = self.columns.slots.get(asset_id)
