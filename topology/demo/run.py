@@ -16,6 +16,7 @@ from rich.table import Table
 from topology import app
 from topology.admin import TopicAdmin, wanted_topics
 from topology.client.connection import projector
+from topology.clock import now_ms
 from topology.demo.control import ControlServer
 from topology.demo.fleet import Fleet
 from topology.demo.narrator import Narrator
@@ -31,7 +32,7 @@ SETTLE_S = 3.0
 """After the layers are ready: the backfill is read before the fleet goes live."""
 
 
-ABSENCE_S, GRACE_S = 6.0, 2.0
+ABSENCE_S, GRACE_S = 10.0, 3.0
 """A demo is over before the default patience with a silent series; settings like any others."""
 
 
@@ -141,7 +142,7 @@ def _play(broker: str, seconds: float, console: Console, fleet: Fleet) -> Summar
         host.start()
         _wait(SETTLE_S, script)
         script.start()
-        narrator.live_from_ms = script.live_from_ms
+        narrator.live_from_ms = now_ms()
         _wait(seconds, script)
     finally:
         script.stop()

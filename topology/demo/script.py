@@ -46,6 +46,7 @@ class Script:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="demo-script", daemon=True)
         self._jobs: list[tuple[str, float]] = []
+        self._filled_to = 0
 
     def register(self) -> None:
         """The fleet's first complete snapshot, and a quarter of an hour of its past, so that baselines exist."""
@@ -61,9 +62,15 @@ class Script:
         events.append(DiscoveryEvent(source=SOURCE, scope=SCOPE, op=Op.SNAPSHOT_COMPLETE, snapshot_id=snapshot, at=at))
         for event in events:
             self._publisher.publish("discovery-events", event, key=event.asset_id or SCOPE)
-        for second in range(BACKFILL_S, 0, -1):
-            self._publisher.publish_signals(self.fleet.signals(at - second * 1000))
+        self._filled_to = at - BACKFILL_S * 1000
+        self._fill()
         self._publisher.flush()
+
+    def _fill(self) -> None:
+        """The fleet's samples of each second up to now: a pause of ours is not a silence of theirs."""
+        while self._filled_to + 1000 <= now_ms():
+            self._filled_to += 1000
+            self._publisher.publish_signals(self.fleet.signals(self._filled_to))
 
     def start(self) -> None:
         self._thread.start()
@@ -79,6 +86,7 @@ class Script:
             self.failure = error
 
     def _play(self) -> None:
+        self._fill()
         began, self.live_from_ms = time.monotonic(), now_ms()
         waiting = list(FAULTS)
         second = 0
