@@ -23,7 +23,7 @@ from schemas.records import JobOutcome, JobRequest, JobResult, Performance, Reco
 from streams.atleastonce.batch import Batch, Output, RawMessage, partition_for
 from streams.kit.layer import Emission, Event, Step
 from streams.runtime.ingest import Rules, read_event
-from streams.runtime.runner import LayerRunner, RunnerConfig
+from streams.runtime.runner import JOURNAL_ENTRIES, LayerRunner, RunnerConfig
 from streams.runtime.views import ViewRecord
 from topology import replay
 from topology.recording.export import Exported, export_log
@@ -367,3 +367,25 @@ def test_what_is_not_in_the_log_any_more_is_said() -> None:
     run.broker.topics["journal"][0] = [m for m, name in zip(journal, names, strict=True) if name != lost]
     exported, _, _ = decided(run)
     assert any(f"before message {lost[1] + 1} of {lost[0]}" in text for text in exported.missing)
+
+
+def test_a_layer_without_input_does_not_collect_its_journal_for_ever() -> None:
+    """Views go on while nothing is decided; what they add to the journal must not outgrow a record."""
+
+    async def play() -> Run:
+        run = Run(1)
+        run.at = T0 + 3_000_000 - (T0 % 3)
+        worker = run.workers[run.owner[0]]
+        worker.flush(0)
+        for n in range(2 * JOURNAL_ENTRIES):  # two partitions in turn: no two entries can be joined
+            key = ("k0", "k1", "k2", "k3")[n % 4].encode()
+            run.broker.append(VIEW, key, encode(Performance(asset_id=key.decode(), at=run.at, window_s=1, samples=n)))
+            worker.read_views(1)
+            assert len(worker.runner.owned[0].journal.entries) <= JOURNAL_ENTRIES + 50
+            if worker.host.rows_.get(0):
+                worker.flush(0)
+        return run
+
+    run = asyncio.run(play())
+    longest = max(len(orjson.loads(m.value or b"[]")) for m in run.broker.topics["journal"][0])
+    assert longest <= JOURNAL_ENTRIES + 50

@@ -16,9 +16,9 @@ from topology.demo.fleet import SCOPE, SOURCE, Fault, Fleet
 POLICIES = Path(__file__).parents[3] / "docs" / "examples" / "policies"
 T0 = 1_700_000_000_000
 STEP_MS = 5_000
-STEPS = 200
-FAULTS = {110: ("render-aws", Fault.SLOW), 130: ("checkout-gcp", Fault.HUNG), 150: ("ingest-azure", Fault.OVERLOADED)}
-JOIN_AT = 60
+STEPS = 160
+FAULTS = {90: ("render-aws", Fault.SLOW), 100: ("checkout-gcp", Fault.HUNG), 110: ("ingest-azure", Fault.OVERLOADED)}
+JOIN_AT = 50
 """When the second worker comes, so that partitions with a past change hands."""
 JOB_TYPES = ("render", "ingest", "checkout")
 
@@ -72,7 +72,7 @@ def play(live: Any) -> None:
         if step == JOIN_AT:
             live.start("two")
             threading.Thread(target=live.ready, args=("two",)).start()
-        time.sleep(0.02 if step < JOIN_AT else 0.06)
+        time.sleep(0.01 if step < JOIN_AT else 0.05)
 
 
 def test_two_live_workers_decide_as_the_replay_of_their_log(live: Any) -> None:
