@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,6 +52,9 @@ def frame(record_type: type[Record], body: bytes, wire: Wire, schema_ids: Schema
     return CONFLUENT_MARKER + schema_id.to_bytes(4, "big") + body
 
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
 def open_frame(data: bytes, wire: Wire, allowed: Sequence[type[Record]], schema_ids: SchemaIds | None = None) -> Frame:
     """Finds the writer's schema. Raises Undecodable or UnknownSchema."""
     head_bytes = 10 if wire is Wire.SINGLE_OBJECT else 5
@@ -74,7 +78,9 @@ def read_fields(opened: Frame) -> dict[str, object]:
         name = opened.writer.record.__name__
         if type(error).__name__ == "SchemaResolutionError":
             raise UnknownSchema(f"{name}: writer's schema cannot be read as the current one: {error}") from error
-        raise Undecodable(f"{name}: {type(error).__name__}: {error}") from error
+        # A memory address in the message would make a repeated dead letter differ from the first.
+        told = _ADDRESS.sub("", str(error))
+        raise Undecodable(f"{name}: {type(error).__name__}: {told}") from error
     if stream.tell() != len(opened.data):
         raise Undecodable(f"{opened.writer.record.__name__}: {len(opened.data) - stream.tell()} bytes left over")
     if not isinstance(fields, dict):

@@ -11,9 +11,18 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 if TYPE_CHECKING:
     from topology.embedded import EmbeddedKafka
+
+
+@pytest.fixture(autouse=True)
+def log_into_nowhere() -> Iterator[None]:
+    """structlog would keep the first test's captured, by then closed, stream. A test that reads logs captures them."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

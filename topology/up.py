@@ -27,7 +27,9 @@ def run_up(settings: Settings, console: Console, *, host: bool = True) -> int:
             stack.callback(feed.stop)
 
         def ready() -> None:
-            console.print(f"[bold]ready[/]: MAESTRO_BROKER={parts.broker} MAESTRO_REDIS_URL={parts.redis_url}")
+            console.print("[bold]ready[/]; in another terminal:")
+            console.print(f"export MAESTRO_BROKER={parts.broker}", highlight=False, soft_wrap=True)
+            console.print(f"export MAESTRO_REDIS_URL={parts.redis_url}", highlight=False, soft_wrap=True)
             console.print("Ctrl-C ends everything that was started here", highlight=False)
 
         found = settings.model_copy(update={"broker": parts.broker, "redis_url": parts.redis_url})

@@ -81,10 +81,16 @@ class Projector:
                     log.warning("the read model was emptied; it is built anew from the topics")
                     return
                 known = known or bool(advanced)
-                if feed.caught_up:
+                if feed.caught_up and not self._caught_up.is_set():
+                    self._model.store_positions(self._empty_topics(), expect_some=False)
                     self._caught_up.set()
         finally:
             feed.close()
+
+    def _empty_topics(self) -> dict[Place, int]:
+        """Topics that hold nothing are known as well: a reader may trust that there is nothing of them."""
+        seen = {topic for topic, _ in self._model.positions()}
+        return {(topic, 0): 0 for topic in TOPICS if topic not in seen}
 
     def _write(self, feed: Feed) -> dict[Place, int]:
         """Writes what has come; gives the offset after the last record of each place."""

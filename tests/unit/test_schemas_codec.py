@@ -375,3 +375,16 @@ def test_with_the_schema_registry_client_of_confluent() -> None:
     ids = OverClient()
     for record in (SIGNAL, BATCH):
         assert decode(SIGNALS, encode(record, Wire.CONFLUENT, schema_ids=ids), schema_ids=ids) == record
+
+
+def test_a_cut_off_record_is_refused_with_the_same_words_each_time() -> None:
+    """The reason goes into the dead letter, whose repeat is byte for byte like the first."""
+    job = encode(r.JobRequest(id="job-1", at=1_790_000_000_000))
+
+    def reason() -> str:
+        with pytest.raises(Undecodable) as refused:
+            decode((r.JobRequest,), job[:20])
+        return refused.value.message
+
+    assert reason() == reason()
+    assert "0x" not in reason()

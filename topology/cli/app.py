@@ -15,6 +15,7 @@ from topology.cli import (
     explain,
     govern,
     graph,
+    log,
     policy,
     publish,
     replay,
@@ -58,7 +59,22 @@ def root(
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
-for module in (run, topics, publish, tail, route, explain, replay, detect, graph, policy, govern, assets, settings):
+for module in (
+    run,
+    topics,
+    publish,
+    tail,
+    route,
+    explain,
+    replay,
+    log,
+    detect,
+    graph,
+    policy,
+    govern,
+    assets,
+    settings,
+):
     module.register(app)
 
 

@@ -648,7 +648,7 @@ async def test_retry_wait_is_a_setting(server):
 async def test_health_is_looked_at_as_often_as_set(make_runner, world, server):
     server.well = False
     restart = order(Action(type="restart", target_id="a"))
-    settings = ExecutorSettings(**{**QUICK, "health_timeout_s": 0.3, "health_poll_s": 0.2})
+    settings = ExecutorSettings(**{**QUICK, "health_timeout_s": 1.0, "health_poll_s": 0.5})
     outcome = await make_runner(settings).run(restart, world)
     assert not outcome.succeeded
     rarely, server.looks = server.looks, 0
