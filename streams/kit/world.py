@@ -17,6 +17,7 @@ from schemas.records import (
     PolicyRecord,
     RegisteredAsset,
     Remediation,
+    RemediationStatus,
 )
 from streams.kit.layer import Event
 
@@ -24,6 +25,23 @@ from streams.kit.layer import Event
 def _mark(asset: RegisteredAsset) -> int:
     digest = hashlib.sha256(f"{asset.id}\0{asset.version_hash}\0{asset.state}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
+
+
+KEPT_REMEDIATIONS = 64
+"""Incidents of one asset whose remediation is remembered; more only where each of them is still in effect."""
+_SPENT = frozenset(
+    {
+        RemediationStatus.DENIED,
+        RemediationStatus.SUPPRESSED,
+        RemediationStatus.FAILED,
+        RemediationStatus.ROLLED_BACK,
+    }
+)
+
+
+def _is_spent(step: Remediation) -> bool:
+    """Nothing of it is in effect: a verified failover drains its asset until it is rolled back, others are done."""
+    return step.status in _SPENT or (step.status is RemediationStatus.VERIFIED and step.strategy != "failover")
 
 
 @dataclass(slots=True)
@@ -62,11 +80,21 @@ class World:
         elif isinstance(value, Anomaly):
             self._see_anomaly(value)
         elif isinstance(value, Remediation) and not self.is_over(value.asset_id, value.at):
-            self.remediations.setdefault(value.asset_id, {})[value.incident_id] = value
+            self._see_remediation(value)
 
     def is_over(self, asset_id: str, at: int) -> bool:
         """Whether the asset was removed at that time or later."""
         return at <= self.removed_at.get(asset_id, -1)
+
+    def _see_remediation(self, step: Remediation) -> None:
+        """The newest step of the incident; of an asset with many, those that came to nothing make room, oldest first."""
+        of_asset = self.remediations.setdefault(step.asset_id, {})
+        of_asset.pop(step.incident_id, None)
+        of_asset[step.incident_id] = step
+        if len(of_asset) > KEPT_REMEDIATIONS:
+            oldest = next((i for i, r in of_asset.items() if _is_spent(r)), None)
+            if oldest is not None:
+                del of_asset[oldest]
 
     def _see_asset(self, key: str, asset: RegisteredAsset | None, at: int) -> None:
         old = self.assets.pop(key, None)
