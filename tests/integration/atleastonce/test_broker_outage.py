@@ -43,12 +43,16 @@ def test_an_outage_longer_than_the_delivery_time_out_ends_the_process(
     own_broker: EmbeddedKafka, make_lab: Callable[..., Any]
 ) -> None:
     lab = make_lab(broker=own_broker.bootstrap, request_timeout_s=6.0, delivery_timeout_s=6.0)
-    with lab.feeding(per_s=500):
-        lab.start("a")
-        time.sleep(1.0)
-        own_broker.pause()
+    lab.feed(150_000)  # seconds of work, so that something is on its way when the broker freezes
+    lab.start("a")
+    while not lab.read(f"{lab.name}-out"):
+        time.sleep(0.02)
+    own_broker.pause()
+    try:
         assert lab.ended("a", within_s=60) == 70, lab.logs()
+    finally:
         own_broker.resume()
-    lab.keep_running("a", lab.caught_up)
+    assert "DeliveryFailed" in lab.logs()
+    lab.keep_running("a", lab.caught_up, within_s=100)
     assert lab.stop("a") == 0
     lab.verify()
