@@ -87,7 +87,7 @@ class World:
         return at <= self.removed_at.get(asset_id, -1)
 
     def _see_remediation(self, step: Remediation) -> None:
-        """The newest step of each incident; where there are many, those that came to nothing make room, oldest first."""
+        """The newest step of each incident; of many, those that came to nothing make room, oldest first."""
         of_asset = self.remediations.setdefault(step.asset_id, {})
         of_asset.pop(step.incident_id, None)
         of_asset[step.incident_id] = step
