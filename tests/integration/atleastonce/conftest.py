@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.atleastonce import partition_for
@@ -139,7 +139,7 @@ class Lab:
         """(committed, end) by partition."""
         reader = Consumer({"bootstrap.servers": self.broker, "group.id": self.name})
         where = [TopicPartition(self.source, p) for p in range(self.partitions)]
-        found = {tp.partition: tp.offset for tp in reader.committed(where, timeout=10)}
+        found = {tp.partition: tp.offset for tp in _patiently(lambda: reader.committed(where, timeout=10))}
         ends = {p: reader.get_watermark_offsets(TopicPartition(self.source, p), timeout=10)[1] for p in found}
         reader.close()
         return {p: (max(0, found[p]), ends[p]) for p in found}
@@ -218,6 +218,16 @@ class Feeding:
     def _run(self) -> None:
         while not self._stop.wait(0.1):
             self._lab.feed(self._per_s // 10)
+
+
+def _patiently(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+    """A broker that was just started has no coordinator for a moment."""
+    for _ in range(50):
+        try:
+            return ask()
+        except KafkaException:
+            time.sleep(0.2)
+    return ask()
 
 
 def _environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ def test_one_two_three_workers_with_a_kill_and_a_term(
         lab.kill("b")
         time.sleep(1.0)
         assert lab.stop("c") == 0, lab.logs()
-        time.sleep(6.0)
+        time.sleep(3.0)
         lab.start("b")
         time.sleep(2.0)
     lab.wait_caught_up()
