@@ -80,10 +80,11 @@ class Ownership:
 
     async def lose(self, partitions: Iterable[int], on_lost: PartitionCallback) -> None:
         for partition in sorted(partitions):
+            # First: a timer of the layer must not stage for a partition that is half gone.
+            await on_lost(partition)
             held = self.held.pop(partition)
             held.task.cancel()
             await asyncio.gather(held.task, return_exceptions=True)
-            await on_lost(partition)
             await self._in_thread(held.flusher.store.close)
 
     async def take(self, partitions: Iterable[int], producer: ConfirmedProducer, stop: Callable[[], bool]) -> list[int]:
