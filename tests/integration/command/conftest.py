@@ -1,4 +1,4 @@
-"""The product's own topics on the session's broker. Tests share them: ids are this test's own (`unique`)."""
+"""The product's own topics on a broker of these tests' own. Tests share them: ids are each test's own (`unique`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typer.testing import CliRunner
 from topology.admin import TopicAdmin, wanted_topics
 from topology.cli import app
 from topology.client import MaestroConductor
+from topology.embedded import embedded_kafka
 from topology.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def topics(kafka: str) -> str:
-    """The broker's address, with every declared topic on it."""
-    TopicAdmin(kafka).create(wanted_topics(Settings()))
-    return kafka
+def topics() -> Iterator[str]:
+    """The broker's address, with every declared topic on it. Not the run's broker: others make `dead-letters` there."""
+    with embedded_kafka() as broker:
+        TopicAdmin(broker.bootstrap).create(wanted_topics(Settings()))
+        yield broker.bootstrap
 
 
 @pytest.fixture(autouse=True)
