@@ -103,7 +103,8 @@ def make_venv():
     version = "{}.{}".format(*sys.version_info)
     say(f"making .venv with Python {version} (once, a minute or so)")
     try:
-        venv.create(VENV, with_pip=True, clear=not is_ours())
+        # Links, as `python -m venv` makes them: copying over a .venv that was made with links fails.
+        venv.create(VENV, with_pip=True, clear=not is_ours(), symlinks=True)
     except (subprocess.CalledProcessError, OSError) as error:
         fail(f"no virtual environment could be made: {error}. On Debian and Ubuntu: apt install python3-venv.")
 

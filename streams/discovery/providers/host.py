@@ -149,6 +149,7 @@ def _listening_ports() -> dict[int, set[int]]:
     except psutil.AccessDenied:
         return ports
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.pid is not None:
-            ports.setdefault(connection.pid, set()).add(connection.laddr.port)
+        address = connection.laddr
+        if connection.status == psutil.CONN_LISTEN and connection.pid is not None and address:
+            ports.setdefault(connection.pid, set()).add(address.port)
     return ports
