@@ -110,7 +110,7 @@ def _app(card: LayerCard, settings: Settings, broker: str, folder: Path) -> App:
         settings=AtLeastOnceSettings(
             session_timeout_s=settings.session_timeout_s,
             standby_replicas=settings.standby_replicas,
-            replication=settings.replication_factor or 1,
+            replication=settings.replication_factor or -1,
             # A refused record of the greatest size must fit in its dead letter, with the headers.
             max_record_bytes=settings.max_record_bytes + DEAD_LETTER_HEADROOM_BYTES,
         ),
@@ -123,7 +123,7 @@ def group_of(card: LayerCard, settings: Settings) -> str:
 
 
 def _spec(wanted: WantedTopic) -> TopicSpec:
-    return TopicSpec(wanted.name, wanted.partitions, wanted.replication_factor or 1, wanted.config)
+    return TopicSpec(wanted.name, wanted.partitions, wanted.replication_factor or -1, wanted.config)
 
 
 def _config(card: LayerCard, settings: Settings, broker: str, schema_ids: SchemaIds | None) -> RunnerConfig:

@@ -25,7 +25,7 @@ class TopicSpec:
 
     name: str
     partitions: int
-    replication: int = 1
+    replication: int = -1
     config: Mapping[str, str] = field(default_factory=dict)
 
 

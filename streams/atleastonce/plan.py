@@ -79,7 +79,7 @@ def faust_options(plan: Plan, settings: AtLeastOnceSettings) -> dict[str, Any]:
         "stream_buffer_maxsize": 1_000_000,
         "table_standby_replicas": settings.standby_replicas,
         "topic_partitions": plan.partitions,
-        "topic_replication_factor": settings.replication,
+        "topic_replication_factor": max(1, settings.replication),
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "web_enabled": False,

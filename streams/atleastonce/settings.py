@@ -73,7 +73,12 @@ class AtLeastOnceSettings(BaseModel):
         3, ge=1, le=100, description="How often one message may crash the process before it goes to the dead letters."
     )
     standby_replicas: int = Field(0, ge=0, le=5, description="Warm copies of each table partition on other workers.")
-    replication: int = Field(1, ge=1, le=7, description="Replication factor of topics that are created here.")
+    replication: int = Field(
+        -1,
+        ge=-1,
+        le=7,
+        description="Replication factor of topics that are created here; -1 = the broker's own default.",
+    )
     compaction_lag_s: int = Field(
         86_400, ge=60, description="Seconds in which the changelog keeps every version (see docs/adr/0002, compaction)."
     )
