@@ -21,6 +21,8 @@ from schemas.records import Asset, AssetKind, Capability, Endpoint, HealthSignal
 
 SOURCE = "simulator:fleet"
 SCOPE = "demo/fleet"
+OVERSIZED_ID, OVERSIZED_LOAD = "checkout-azure", 0.12
+"""Nothing is wrong with this one: it does an eighth of what it could, which is for optimisation to notice."""
 
 
 class Fault(StrEnum):
@@ -160,8 +162,9 @@ class Fleet:
         pool, site = member.pool, member.site
         slow, full = member.fault is Fault.SLOW, member.fault is Fault.OVERLOADED
         load = 0.0 if member.drained else 1.0 + 0.05 * math.sin(2 * math.pi * at / 3_600_000)
+        load *= OVERSIZED_LOAD if member.id == OVERSIZED_ID else 1.0
         latency = pool.latency_ms * (4.0 if slow else 1.8 if full else 1.0) * self._near(1.0, 0.03)
-        saturation = 0.97 if full else min(1.0, pool.saturation * (0.5 + 0.5 * load) * self._near(1.0, 0.03))
+        saturation = 0.97 if full else min(1.0, pool.saturation * max(load, 0.05) * self._near(1.0, 0.03))
         values = {
             "latency_ms": (latency, "ms"),
             "error_rate": (0.12 * self._near(1.0, 0.1) if slow else 0.004 * self._near(1.0, 0.2), "share"),
