@@ -101,6 +101,6 @@ class ColumnLayer(Layer[R, V], Protocol[R, V]):
     ) -> Step[R]:
         """The samples of `columns` in row order; equal to as many single steps, each at `now` = max(clock, its at).
 
-        `causes(i)` names row i's cause; it is called only for samples that cause an emission. No timer of any row
-        is due within the columns (the caller splits them there).
+        `causes(i)` names row i's cause; it is called for few rows, so it may be slow. No timer that a row had before is
+        due within the columns (the caller splits them there); those that a row sets on the way are the layer's to fire.
         """

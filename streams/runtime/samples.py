@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import columns as columnar
-from schemas.codec import encode
 from schemas.columns import RejectedRow, SampleColumns, Series
 from schemas.errors import DecodeError, Reason
-from schemas.samples import read_common_signal
+from schemas.samples import encode_samples, read_common_signal
 from schemas.wire import Wire
 from streams.atleastonce.batch import Message, Output, dead_letter, partition_for
 from streams.runtime.ingest import Rules, read_samples, refusal
@@ -195,7 +193,7 @@ def _sent_on(topic: str, part: SampleColumns) -> Output:
     compact = SampleColumns(tuple(part.series[i] for i in used), renumbered, part.at, part.value, part.source)
     key = compact.series[0].asset_id.encode()
     headers = (("content-type", Wire.SINGLE_OBJECT.value.encode()), ("maestro-sent-on", b"1"))
-    return Output(topic, key, encode(columnar.to_batch(compact)), headers)
+    return Output(topic, key, encode_samples(compact), headers)
 
 
 def _only(columns: SampleColumns, rows: NDArray[np.bool_]) -> SampleColumns:

