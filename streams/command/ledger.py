@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.records import JobOutcome, JobRequest, Record, RoutingDecision
+from schemas.records import JobOutcome, JobRequest, Record, Remediation, RoutingDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,10 @@ class Entry:
 
     @property
     def threads(self) -> tuple[str, ...]:
-        """What this record belongs to besides its cause: an incident, an action, a job."""
+        """What this record belongs to besides its cause: an incident, that of its probable root, an action, a job."""
         found = [getattr(self.record, name, None) for name in ("incident_id", "action_id")]
+        if isinstance(self.record, Remediation):
+            found.append(self.record.evidence.get("group_root_incident_id"))
         if isinstance(self.record, RoutingDecision | JobOutcome):
             found.append(f"job:{self.record.job_id}")
         if isinstance(self.record, JobRequest):

@@ -10,7 +10,7 @@ An incident:
                   |  +---------------------+ the next strategy             |      |
                   |                                                        |      |
                   +--nothing left: a person is paged--> escalated ---------+      |
-                  +--guard, mode, joined, drained-----> suppressed ---------------+
+                  +--guard, mode, joined, symptom-----> suppressed ---------------+
 
 `diagnosing` takes no time, unless an approval or a retry is waited for. All timers are the rows' own `due_at`.
 """

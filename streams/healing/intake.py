@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.records import Anomaly, AnomalyState, RemediationStatus
 from streams.healing.desk import Desk, tell
 from streams.healing.draft import action_key, incident_key
+from streams.healing.grouping import waiting_downstream
 from streams.healing.holding import put_aside, release
 from streams.healing.ordering import joined_ids
 from streams.healing.planning import diagnose
@@ -35,6 +36,7 @@ def _opened(desk: Desk, anomaly: Anomaly) -> None:
     row = desk.draft.put_incident(IncidentRow(anomaly=anomaly, pool=pool))
     _mark_ill(desk, row)
     diagnose(desk, row)
+    desk.draft.to_diagnose.extend(waiting_downstream(desk, row))
 
 
 def _changed(desk: Desk, row: IncidentRow, anomaly: Anomaly) -> None:

@@ -45,8 +45,8 @@ def _drain_of(desk: Desk, row: IncidentRow) -> Drain | None:
 def end_escalated(desk: Desk, row: IncidentRow, reason: str, evidence: dict[str, Scalar] | None = None) -> None:
     """Healing is at its end with this incident; those that had joined it get a look of their own."""
     release(desk, row)
-    desk.draft.to_diagnose.extend(joined_ids(desk, row.asset_id))
-    update = {"state": IncidentState.ESCALATED, "due_at": retention_at(desk), "held_by": ""}
+    desk.draft.to_diagnose.extend((*joined_ids(desk, row.asset_id), *row.symptom_ids))
+    update = {"state": IncidentState.ESCALATED, "due_at": retention_at(desk), "held_by": "", "symptom_ids": ()}
     tell(desk, row.model_copy(update=update), RemediationStatus.ESCALATED, reason, evidence)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from schemas.records import AutonomyMode, RemediationStatus, Scalar
 from streams.healing.desk import Desk, seconds, tell, with_plan
 from streams.healing.draft import action_key
+from streams.healing.grouping import SYMPTOM, Root, bind, root_at_work, root_told
 from streams.healing.guards import Hold, held
 from streams.healing.holding import lease_holder, put_aside, release, retention_at, suppress, take_lease
 from streams.healing.ordering import end_escalated, execute
@@ -37,6 +38,10 @@ def diagnose(desk: Desk, incident: IncidentRow) -> None:
     if holder is not None:
         _join(desk, row, holder)
         return
+    root = root_at_work(desk, row)
+    if root is not None:
+        _wait_for_root(desk, row, root)
+        return
     ranking = rank(desk, row)
     row = _tell_broken(desk, row, ranking)
     for candidate in ranking.ready:
@@ -55,6 +60,13 @@ def _join(desk: Desk, row: IncidentRow, holder: str) -> None:
         row = row.model_copy(update={"strategy": other.strategy, "action_id": other.action_id})
     reason = f"{row.asset_id} is already being acted on for {holder}; this incident joins it"
     put_aside(desk, row, "joined", reason, {"joined_incident_id": holder})
+
+
+def _wait_for_root(desk: Desk, row: IncidentRow, root: Root) -> None:
+    """Acting on a symptom heals nothing and costs the root's healing its budget and its pool's share."""
+    bind(desk, root, row)
+    reason = f"{root.why(row)}; this incident waits for the healing of {root.incident.id}"
+    put_aside(desk, _without_plan(row, ""), SYMPTOM, reason, root.evidence(row))
 
 
 def _tell_broken(desk: Desk, row: IncidentRow, ranking: Ranking) -> IncidentRow:
@@ -190,6 +202,8 @@ def _nothing_left(desk: Desk, row: IncidentRow, ranking: Ranking) -> None:
         return
     tried = ", ".join(row.tried)
     why = f"tried {tried}" if tried else "no strategy can act"
+    if row.symptom_ids:
+        why += f"; {len(row.symptom_ids)} incidents of assets that depend on {row.asset_id} are held as its symptoms"
     page(desk, row, why, ranking.evidence())
 
 
@@ -199,6 +213,12 @@ def page(desk: Desk, row: IncidentRow, why: str, evidence: dict[str, Scalar] | N
     if not at_least(row.anomaly.severity, settings.page_min_severity):
         reason = f"{why}; severity {row.anomaly.severity} is below {settings.page_min_severity}, nobody is paged"
         put_aside(desk, _without_plan(row, row.strategy), "no_strategy", reason, evidence)
+        return
+    root = root_told(desk, row)
+    if root is not None:
+        bind(desk, root, row)
+        reason = f"{why}; {root.why(row)}, and a person was told of that"
+        put_aside(desk, _without_plan(row, row.strategy), "grouped", reason, (evidence or {}) | root.evidence(row))
         return
     until = desk.draft.cooldown_until(row.asset_id, PAGE)
     if PAGE in row.tried or until is not None:

@@ -96,6 +96,13 @@ class HealingSettings(BaseModel):
     failback_gap_s: float = Field(30, ge=0, le=86_400, description="s between two failbacks in a pool: one at a time")
     derive_fallbacks: bool = Field(True, description="without `fallback_ids`: same tenant, all capabilities")
     max_destination_saturation: float = Field(0.8, gt=0, le=10, description="saturation a destination may have")
+    group_window_s: float = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="s between the onsets of incidents of one group; 0 = same ms [alert grouping: commonly 5 min]",
+    )
+    group_hops: int = Field(5, ge=0, le=20, description="dependencies followed upstream to a probable root; 0 = none")
     retention_s: float = Field(86_400, ge=60, le=31_536_000, description="s an ended incident is remembered")
     pool_label: str = Field("pool", description="label that names an asset's pool; without it: tenant and kind")
     runbook_label: str = Field("runbook", description="label that names an asset's runbook")

@@ -67,6 +67,8 @@ class IncidentRow(Record):
     strategy_started_at: int | None = None
     verify_from: int | None = None
     held_by: str = ""
+    symptom_ids: tuple[str, ...] = ()
+    """Incidents that wait for the healing of this one (`grouping`)."""
     last_record_id: str = ""
     due_at: int | None = None
 

@@ -130,7 +130,8 @@ def _verified(desk: Desk, row: IncidentRow, healthy_ms: int) -> None:
 
 def resolve(desk: Desk, row: IncidentRow) -> None:
     release(desk, row)
-    update = {"state": IncidentState.RESOLVED, "held_by": "", "due_at": retention_at(desk)}
+    desk.draft.to_diagnose.extend(row.symptom_ids)
+    update = {"state": IncidentState.RESOLVED, "held_by": "", "due_at": retention_at(desk), "symptom_ids": ()}
     desk.draft.put_incident(row.model_copy(update=update))
 
 

@@ -57,6 +57,8 @@ class World:
     remediations: dict[str, dict[str, Remediation]] = field(default_factory=dict)
     policies: dict[str, PolicyRecord] = field(default_factory=dict)
     removed_at: dict[str, int] = field(default_factory=dict)
+    dependents: dict[str, set[str]] = field(default_factory=dict)
+    """`depends_on` of the registry the other way round."""
     _registry_sum: int = 0
 
     @property
@@ -100,7 +102,10 @@ class World:
         old = self.assets.pop(key, None)
         if old is not None:
             self._registry_sum = (self._registry_sum - _mark(old)) % 2**64
+            self._unlink(old)
         if asset is not None:
+            for target in asset.depends_on:
+                self.dependents.setdefault(target, set()).add(key)
             self.assets[key] = asset
             self._registry_sum = (self._registry_sum + _mark(asset)) % 2**64
         else:
@@ -108,6 +113,13 @@ class World:
             left = {i: step for i, step in self.remediations.pop(key, {}).items() if not self.is_over(key, step.at)}
             if left:
                 self.remediations[key] = left
+
+    def _unlink(self, asset: RegisteredAsset) -> None:
+        for target in asset.depends_on:
+            users = self.dependents.get(target, set())
+            users.discard(asset.id)
+            if not users:
+                self.dependents.pop(target, None)
 
     def _see_anomaly(self, anomaly: Anomaly) -> None:
         of_asset = self.incidents.setdefault(anomaly.asset_id, {})

@@ -78,6 +78,14 @@ def test_a_job_is_told_with_its_request() -> None:
     assert told == ["job-1", "de-1"]
 
 
+def test_the_story_of_a_root_names_its_symptoms() -> None:
+    held = remediation("re-9", "inc-9", 30, "an-9", RemediationStatus.SUPPRESSED)
+    grouped = held.record.model_copy(update={"evidence": {"group_root_incident_id": "inc-1"}, "action_id": ""})
+    ledger = Ledger([*STORY, entry("remediations", "re-9", 30, grouped, 30), anomaly("an-9", "inc-9", 29, "s")])
+    assert {"re-9", "an-9"} <= {e.id for e in ledger.story("inc-1")}
+    assert "re-2" in {e.id for e in ledger.story("inc-9")}
+
+
 def test_a_repeat_of_an_id_changes_nothing() -> None:
     ledger = Ledger(STORY)
     assert not ledger.add(remediation("re-1", "inc-1", 99, "an-1", RemediationStatus.FAILED))

@@ -151,6 +151,17 @@ def verified_while_ill(bench) -> str:
     return " ".join(bench.statuses(bench.advance(62)))
 
 
+def chained(bench) -> str:
+    """A page 200 s after a database that it depends on over two hops."""
+    bench.register(bench.asset("page", depends_on=("svc-mid",)), bench.asset("svc-mid", depends_on=("svc-alpha",)))
+    bench.anomaly(at_s=0)
+    return first_status_of(bench.anomaly("page", 200))
+
+
+def first_status_of(told) -> str:
+    return str(told[-1].evidence.get("group_root_incident_id"))
+
+
 CASES = [
     ({"min_severity": Severity.HIGH}, medium),
     ({"page_min_severity": Severity.MEDIUM}, unfit),
@@ -180,6 +191,8 @@ CASES = [
     ({"failback_gap_s": 1000, "failback_after_s": 60}, failback_pair),
     ({"derive_fallbacks": False}, first_status),
     ({"max_destination_saturation": 0.9}, saturated_destination),
+    ({"group_window_s": 100}, chained),
+    ({"group_hops": 1}, chained),
     ({"retention_s": 60}, forgotten),
     ({"pool_label": "team"}, in_pool),
     ({"runbook_label": "playbook"}, by_label),
