@@ -1,0 +1,192 @@
+"""The records that the detector's kernels work on: a series, the settings, the measurement of one sample.
+
+Each class states the fields once, with their types for mypy and for numpy; `SERIES`, `SETTINGS` and `READING` are made
+from it. A kernel takes one element of an array of such a dtype (`table[slot]`) and changes it in place:
+`observe(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float) -> (score, what it did)`.
+All times are event time in ms, all statistics in the metric's canonical unit or dimensionless.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+RING = 64
+"""Recent standardised residuals kept for telling the kinds apart."""
+QUANTUM = 0.01
+"""Step of `ring` in mean absolute deviations; it holds +-320 of them."""
+BUCKETS = 24
+"""Buckets of the season; interpolated, they follow two harmonics to 2 % of the amplitude."""
+STAMPS = 12
+"""Recent sample times kept to recognise a repeated late sample."""
+
+if TYPE_CHECKING:
+    Long = Int = Byte = int
+    Double = float
+    Stamps = NDArray[np.uint32]
+    Season = NDArray[np.float64]
+    Visits = NDArray[np.uint8]
+    Ring = NDArray[np.int16]
+    Window = NDArray[np.float64]
+else:
+    Long, Int, Byte, Double = (Annotated[int, c] for c in ("<i8", "<i4", "i1", "<f8"))
+    Stamps, Season = Annotated[object, ("<u4", STAMPS)], Annotated[object, ("<f8", BUCKETS)]
+    Visits, Ring = Annotated[object, ("u1", BUCKETS)], Annotated[object, ("<i2", RING)]
+    Window = Annotated[object, ("<f8", RING)]
+
+
+class SeriesRecord:
+    """One series. Invariant: every float is finite; `kind` is NORMAL exactly when no value incident is open.
+
+    A zeroed record with `tails_known` 0 is a series without a sample.
+    """
+
+    # times, ms
+    first_at: Long
+    last_at: Long
+    """Newest accepted sample; valid if `samples`."""
+    started_at: Long
+    """Onset of the open incident."""
+    absent_at: Long
+    """When the first missing sample was expected; 0 = not absent."""
+    timer_at: Long
+    """When the series wants its timer; 0 = not at all."""
+    # what the newest accepted sample came from
+    cause_number: Long
+    """Offset of the message; -1 = the cause is a string that stands beside the record."""
+    cause_row: Int
+    """Row in the message; -1 = the message's only sample."""
+    # counts
+    samples: Long
+    """Accepted in order."""
+    late_dropped: Long
+    closed_sample: Long
+    """`samples` when the last incident closed, and when the last one opened."""
+    opened_sample: Long
+    age: Int
+    """Samples since the onset; of the open incident, or of the last one."""
+    quiet: Int
+    flips: Int
+    reopened: Int
+    season_samples: Int
+    state_bits: Int
+    remembered: Byte
+    """How many of `stamps` are times of samples: the last ones."""
+    # codes of `state`
+    kind: Byte
+    trigger: Byte
+    severity: Byte
+    direction: Byte
+    last_sign: Byte
+    flapping: Byte
+    seasonal: Byte
+    # baseline, in the metric's unit
+    interval_ms: Double
+    """Usual time between samples."""
+    last_value: Double
+    level: Double
+    offset: Double
+    flat_error: Double
+    season_error: Double
+    fast: Double
+    slow: Double
+    activity: Double
+    change: Double
+    jump_scale: Double
+    level_scale: Double
+    slow_scale: Double
+    # baseline, dimensionless: quantile and mean excess of each tail (`tails`)
+    activity_scale: Double
+    jump_q: Double
+    jump_e: Double
+    slow_q: Double
+    slow_e: Double
+    activity_q: Double
+    activity_e: Double
+    # incident
+    reference: Double
+    sigma: Double
+    worst: Double
+    """The highest score of the open incident, or of the last one."""
+    openings: Double
+    # rarity: learns through incidents (`rarity`)
+    far_level: Double
+    far_scale: Double
+    step_scale: Double
+    trend_fast: Double
+    trend_slow: Double
+    trend_scale: Double
+    pace: Double
+    far_q: Double
+    far_e: Double
+    step_q: Double
+    step_e: Double
+    trend_q: Double
+    trend_e: Double
+    pace_q: Double
+    pace_e: Double
+    season_q: Double
+    season_e: Double
+    peak: Double
+    # arrays
+    stamps: Stamps
+    """The low 32 bits of the last times, in order, newest last (`stamps.remember`, `.is_remembered`, `.oldest`)."""
+    ring: Ring
+    season: Season
+    visits: Visits
+
+
+class SettingsRecord:
+    """`TelemetrySettings` as numbers (`of_settings`)."""
+
+    enter_score: Double
+    leave_z: Double
+    medium_score: Double
+    high_score: Double
+    critical_score: Double
+    scale_floor: Double
+    flap_on_share: Double
+    flap_off_share: Double
+    memory_samples: Double
+    season_s: Double
+    min_history_samples: Long
+    close_after_samples: Long
+    shift_after_samples: Long
+    accept_after_samples: Long
+
+
+class ReadingRecord:
+    """Scratch values of one sample, in the metric's unit; reused, so that the hot path allocates nothing."""
+
+    flat: Double
+    residual: Double
+    """Against the predictor in use (level or season)."""
+    season_residual: Double
+    """nan where the season is not known."""
+    jump: Double
+    slow: Double
+    activity: Double
+    ratio: Double
+    jump_scale: Double
+    level_scale: Double
+    jump_z: Double
+    slow_z: Double
+    activity_z: Double
+    jump_p: Double
+    slow_p: Double
+    activity_p: Double
+    window: Window
+    """Room for `shapes`: recent residuals, oldest first."""
+
+
+def _dtype(record: type) -> np.dtype[np.void]:
+    hints = get_type_hints(record, include_extras=True)
+    formats = ((name, hint.__metadata__[0]) for name, hint in hints.items())
+    return np.dtype([(n, *f) if isinstance(f, tuple) else (n, f) for n, f in formats], align=True)
+
+
+SERIES = _dtype(SeriesRecord)
+SETTINGS = _dtype(SettingsRecord)
+READING = _dtype(ReadingRecord)
