@@ -8,7 +8,7 @@ All times are event time in ms, all statistics in the metric's canonical unit or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, get_type_hints
+from typing import Annotated, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +22,15 @@ BUCKETS = 24
 STAMPS = 12
 """Recent sample times kept to recognise a repeated late sample."""
 
-if TYPE_CHECKING:
-    Long = Int = Byte = int
-    Double = float
-    Stamps = NDArray[np.uint32]
-    Season = NDArray[np.float64]
-    Visits = NDArray[np.uint8]
-    Ring = NDArray[np.int16]
-    Window = NDArray[np.float64]
-else:
-    Long, Int, Byte, Double = (Annotated[int, c] for c in ("<i8", "<i4", "i1", "<f8"))
-    Stamps, Season = Annotated[object, ("<u4", STAMPS)], Annotated[object, ("<f8", BUCKETS)]
-    Visits, Ring = Annotated[object, ("u1", BUCKETS)], Annotated[object, ("<i2", RING)]
-    Window = Annotated[object, ("<f8", RING)]
+Long = Annotated[int, "<i8"]
+Int = Annotated[int, "<i4"]
+Byte = Annotated[int, "i1"]
+Double = Annotated[float, "<f8"]
+Stamps = Annotated[NDArray[np.uint32], "<u4", STAMPS]
+Season = Annotated[NDArray[np.float64], "<f8", BUCKETS]
+Visits = Annotated[NDArray[np.uint8], "u1", BUCKETS]
+Ring = Annotated[NDArray[np.int16], "<i2", RING]
+Window = Annotated[NDArray[np.float64], "<f8", RING]
 
 
 class SeriesRecord:
@@ -183,8 +179,7 @@ class ReadingRecord:
 
 def _dtype(record: type) -> np.dtype[np.void]:
     hints = get_type_hints(record, include_extras=True)
-    formats = ((name, hint.__metadata__[0]) for name, hint in hints.items())
-    return np.dtype([(n, *f) if isinstance(f, tuple) else (n, f) for n, f in formats], align=True)
+    return np.dtype([(name, *hint.__metadata__) for name, hint in hints.items()], align=True)
 
 
 SERIES = _dtype(SeriesRecord)
