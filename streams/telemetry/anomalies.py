@@ -5,18 +5,19 @@ Ids come from what the record is about (asset, metric, time, state), so that a r
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+import numpy as np
 
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, Direction, Severity
 from schemas.records import Scalar as EvidenceValue
 from streams.kit import ids
-from streams.telemetry import incident, shapes, tails
+from streams.telemetry import evidence, incident, tails
 from streams.telemetry.detector import KINDS, SEVERITIES, Detector
-from streams.telemetry.state import DRIFT, JUMP, OSCILLATION, RING, SeriesState
+from streams.telemetry.state import OSCILLATION, SeriesState
 
 SURE_SAMPLES = 50
 """Samples from which the sampling interval is known well enough for an absence to be of high severity."""
-LOCAL_SAMPLES = 8
 STATES = {
     incident.OPENED: AnomalyState.OPENED,
     incident.CHANGED: AnomalyState.CHANGED,
@@ -47,22 +48,23 @@ def of_value(series: Series, d: Detector, change: int, was: int, at: int, x: flo
     """The record of what sample `x` at `at` did to the value incident; `was` = its kind before the sample."""
     s = d.state
     kind = KINDS[s.kind or was]
-    slope_per_s, slope_t = _slope(s, s.kind or was)
-    expected, half = _band(d, x)
+    evidence.weigh(s.record, d.numbers, d.reading, s.kind or was, x)
+    m = cast(np.void, d.reading)
+    slope_per_s, expected, half = float(m["slope_per_s"]), float(m["expected"]), float(m["half_band"])
     facts: dict[str, EvidenceValue] = {
-        "jump_z": short(d.reading.jump_z),
-        "jump_p": short(d.reading.jump_p),
-        "slow_z": short(d.reading.slow_z),
-        "slow_p": short(d.reading.slow_p),
-        "activity_z": short(d.reading.activity_z),
-        "activity_p": short(d.reading.activity_p),
-        "slope_t": short(slope_t),
+        "jump_z": short(m["jump_z"]),
+        "jump_p": short(m["jump_p"]),
+        "slow_z": short(m["slow_z"]),
+        "slow_p": short(m["slow_p"]),
+        "activity_z": short(m["activity_z"]),
+        "activity_p": short(m["activity_p"]),
+        "slope_t": short(m["slope_t"]),
         "expected": short(expected),
         "band_low": short(expected - half),
         "band_high": short(expected + half),
         "history_samples": s.samples - s.age,
         "seasonal": bool(s.seasonal),
-        "flaps": incident.flaps(s),
+        "flaps": int(m["flaps"]),
         "late_dropped": s.late_dropped,
         "unit": s.unit,
     }
@@ -118,21 +120,6 @@ def _record(
         severity=severity, score=score, direction=direction, value=value, expected=expected, slope_per_s=slope_per_s,
         confidence=confidence, at=at, started_at=started_at, cause_id=cause_id, evidence=evidence, reason=reason,
     )  # fmt: skip
-
-
-def _slope(s: SeriesState, kind: int) -> tuple[float, float]:
-    if kind != DRIFT:
-        return shapes.slope(s, LOCAL_SAMPLES)
-    return shapes.slope(s, shapes.ramp_samples(shapes.recent(s, RING), LOCAL_SAMPLES))
-
-
-def _band(d: Detector, x: float) -> tuple[float, float]:
-    """Expected value, and half the width of the band in which a single sample would have opened nothing."""
-    s, m = d.state, d.reading
-    enter = max(d.settings.enter_score - tails.AT_QUANTILE, 0.0)
-    z = s.jump_q + enter / tails.LOG10_E * s.jump_e
-    reference = s.reference if s.trigger == JUMP else 0.0
-    return x - m.residual + reference, z * m.jump_scale
 
 
 def _direction(s: SeriesState, kind: int) -> Direction:

@@ -8,8 +8,11 @@ measured against zero.
 
 from __future__ import annotations
 
+import math
+
+from streams.kit.kernel import kernel
 from streams.telemetry import tails
-from streams.telemetry.state import BUCKETS, SeriesState
+from streams.telemetry.record import BUCKETS, SeriesRecord, SettingsRecord
 
 MIN_SEASON_SAMPLES = 40
 SEASON_ENTER, SEASON_LEAVE = 0.8, 1.0
@@ -21,20 +24,21 @@ STEP_FLOOR = 0.5
 TINY = 1e-100
 
 
-def seasonal_level(s: SeriesState, at: int, season_ms: float) -> float | None:
-    """Interpolated level at this time of the season, without the offset; None where the season is not known yet."""
-    h = (at % season_ms) / season_ms * BUCKETS - 0.5
+@kernel
+def seasonal_level(s: SeriesRecord, c: SettingsRecord, at: int) -> float:
+    """Interpolated level at this time of the season, without the offset; nan where the season is not known yet."""
+    h = (at % c.season_ms) / c.season_ms * BUCKETS - 0.5
     j = int(h + 1.0) - 1
     after = j + 1 if j + 1 < BUCKETS else 0
-    visits = s.visits
-    if not (visits[j] and visits[after]):
-        return None
-    season = s.season
-    low = season[j]
-    return low + (h - j) * (season[after] - low)
+    before = j if j >= 0 else BUCKETS - 1
+    if s.visits[before] == 0 or s.visits[after] == 0:
+        return math.nan
+    low = s.season[before]
+    return float(low + (h - j) * (s.season[after] - low))
 
 
-def floor_of(s: SeriesState, scale_floor: float) -> float:
+@kernel
+def floor_of(s: SeriesRecord, scale_floor: float) -> float:
     """Least scale that a deviation is measured against; > 0."""
     floor = STEP_FLOOR * s.change if s.change > 0.0 else CONSTANT_FLOOR * abs(s.level)
     if floor < scale_floor:
@@ -42,11 +46,12 @@ def floor_of(s: SeriesState, scale_floor: float) -> float:
     return floor if floor > TINY else TINY
 
 
-def learn_season(s: SeriesState, at: int, x: float, season_ms: float) -> None:
+@kernel
+def learn_season(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
     """Bucket mean: a plain mean at first, later the newest season weighs SEASON_RATE."""
-    j = int((at % season_ms) / season_ms * BUCKETS)
+    j = int((at % c.season_ms) / c.season_ms * BUCKETS)
     visits = s.visits[j]
-    rate = SEASON_RATE * s.interval_ms * BUCKETS / season_ms
+    rate = SEASON_RATE * s.interval_ms * BUCKETS / c.season_ms
     plain = 1.0 / (visits + 1.0)
     if rate > 0.5:
         rate = 0.5
@@ -55,7 +60,8 @@ def learn_season(s: SeriesState, at: int, x: float, season_ms: float) -> None:
         s.visits[j] = visits + 1
 
 
-def judge_season(s: SeriesState, flat: float, seasonal: float, rate: float) -> None:
+@kernel
+def judge_season(s: SeriesRecord, flat: float, seasonal: float, rate: float) -> None:
     """Which predictor does better? Switching re-anchors what is measured against it."""
     s.season_samples += 1
     plain = 1.0 / s.season_samples
@@ -73,7 +79,12 @@ def judge_season(s: SeriesState, flat: float, seasonal: float, rate: float) -> N
         _switch(s, 0, flat, s.flat_error, ratio)
 
 
-def _switch(s: SeriesState, seasonal: int, residual: float, error: float, ratio: float) -> None:
-    s.seasonal, s.fast, s.slow, s.level_scale = seasonal, residual, 0.0, error
+@kernel
+def _switch(s: SeriesRecord, seasonal: int, residual: float, error: float, ratio: float) -> None:
+    s.seasonal = seasonal
+    s.fast = residual
+    s.slow = 0.0
+    s.level_scale = error
     s.slow_scale *= ratio
-    s.slow_q, s.slow_e = tails.PRIOR_Q, tails.PRIOR_E
+    s.slow_q = tails.PRIOR_Q
+    s.slow_e = tails.PRIOR_E

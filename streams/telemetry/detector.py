@@ -1,15 +1,31 @@
-"""The detector of one series: pure, O(1) state and work per sample. The layer and `maestro detect` both use it."""
+"""The detector of one series: pure, O(1) state and work per sample. The layer and `maestro detect` both use it.
+
+`observe` and `absorb_late` are the kernels that a table of series calls; `Detector` wraps them for one series.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.records import AnomalyKind, Severity
-from streams.telemetry import baseline, incident, rarity, reading
+from streams.kit.kernel import kernel
+from streams.telemetry import baseline, flapping, incident, rarity, reading, stamps
 from streams.telemetry.incident import ACCEPTED, CHANGED, NONE, OPENED, RETURNED
+from streams.telemetry.record import (
+    QUANTUM,
+    READING,
+    RING,
+    SERIES,
+    ReadingRecord,
+    SeriesRecord,
+    SettingsRecord,
+    numbers,
+)
 from streams.telemetry.settings import TelemetrySettings
-from streams.telemetry.state import NORMAL, QUANTUM, RING, STAMPS, SeriesState
+from streams.telemetry.state import NO_TRIGGER, NORMAL, SeriesState
 
 KINDS = (
     AnomalyKind.UNKNOWN,
@@ -24,8 +40,112 @@ KINDS = (
 SEVERITIES = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 LARGEST_VALUE = 1e30
 """A reading beyond it is an error of the source, and its square would leave the range of a double."""
-RING_LIMIT = 32_000
+RING_LIMIT = 32_000.0
 TRUST_SAMPLES = 12.0
+
+
+@kernel
+def usable(x: float) -> bool:
+    """Finite and believable."""
+    return abs(x) <= LARGEST_VALUE
+
+
+@kernel
+def observe(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float) -> tuple[float, int]:
+    """A usable value with `at` after the last: its rarity, and what it did to the incident (`incident.NONE`...)."""
+    n = s.samples
+    if n == 0:
+        _first(s, c, at, x)
+        return 0.0, NONE
+    gap = at - s.last_at
+    if n < 10:
+        s.interval_ms += (gap - s.interval_ms) / n
+    else:
+        s.interval_ms += 0.1 * (min(float(gap), 3.0 * s.interval_ms) - s.interval_ms)
+    stamps.remember(s, at)
+    s.last_at = at
+    reading.take(s, c, m, at, x)
+    score = rarity.score(s, x, m.season_residual)
+    v = m.residual / (m.level_scale * QUANTUM)
+    s.ring[n % RING] = int(np.rint(min(max(v, -RING_LIMIT), RING_LIMIT)))
+    change = _move(s, c, m, at, x, score) if s.kind == NORMAL else _follow(s, c, m, score)
+    s.last_value = x
+    return score, change
+
+
+@kernel
+def absorb_late(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
+    """A sample older than the newest, within the grace: the level and season learn it, nothing alerts backwards."""
+    stamps.remember_late(s, at)
+    if s.kind == NORMAL:
+        s.level += max(1.0 / (s.samples + 1.0), 1.0 / c.memory_samples) * (x - s.level)
+        baseline.learn_season(s, c, at, x)
+
+
+@kernel
+def _first(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
+    incident.forget_tails(s)
+    rarity.score(s, x, 0.0)
+    s.level = x
+    s.last_value = x
+    s.first_at = at
+    s.last_at = at
+    stamps.remember(s, at)
+    baseline.learn_season(s, c, at, x)
+    s.samples = 1
+
+
+@kernel
+def _move(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float, score: float) -> int:
+    """No incident is open: learns the sample, or opens one."""
+    trigger = incident.due(s, c, m)
+    if trigger == NO_TRIGGER:
+        reading.learn(s, c, m, at, x)
+        s.samples += 1
+        flapping.note_state(s, False)
+        return NONE
+    s.samples += 1
+    incident.open_as(s, trigger, m)
+    _carry_on(s, m)
+    _grade(s, c, m, score)
+    flapping.note_state(s, True)
+    return OPENED
+
+
+@kernel
+def _follow(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, score: float) -> int:
+    """An incident is open: the baseline stands still."""
+    s.samples += 1
+    _carry_on(s, m)
+    change = incident.follow(s, c, m)
+    if change == RETURNED:
+        incident.close(s, m.residual)
+    elif change == ACCEPTED:
+        incident.accept(s, m)
+    elif _grade(s, c, m, score) and change == NONE:
+        change = CHANGED
+    return change
+
+
+@kernel
+def _carry_on(s: SeriesRecord, m: ReadingRecord) -> None:
+    s.fast += reading.FAST * m.jump
+    s.slow = m.slow
+    s.activity = m.activity
+
+
+@kernel
+def _grade(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, score: float) -> bool:
+    """Severity by the worst seen so far; where incidents recur, by how rare this one is. True if it rose."""
+    p = incident.deviation_score(s, m)
+    if s.openings >= 2.0:
+        p = min(p, max(score, c.enter_score))
+    if not p > s.worst:
+        return False
+    s.worst = p
+    before = s.severity
+    s.severity = int(p >= c.medium_score) + int(p >= c.high_score) + int(p >= c.critical_score)
+    return s.severity > before
 
 
 class Score(NamedTuple):
@@ -46,8 +166,8 @@ class Detector:
     def __init__(self, settings: TelemetrySettings | None = None, state: SeriesState | None = None) -> None:
         self.settings = settings or TelemetrySettings()
         self.state = state or SeriesState()
-        self.reading = reading.Reading()
-        self._season_ms = self.settings.season_s * 1000.0
+        self.numbers = numbers(self.settings)
+        self.reading = cast(ReadingRecord, np.zeros(1, READING)[0])
 
     def step(self, at_ms: int, value: float) -> Score:
         """A value that is nan, infinite, beyond 1e30 or not newer than the last scores 0 and changes nothing."""
@@ -60,106 +180,59 @@ class Detector:
         return Score(score, KINDS[s.kind], SEVERITIES[s.severity], change == OPENED)
 
     def observe(self, at: int, x: float) -> tuple[float, int]:
-        """A usable value with `at` after the last: its rarity, and what it did to the incident (`incident.NONE`...)."""
-        s = self.state
-        if s.samples == 0:
-            self._first(at, x)
-            return 0.0, NONE
-        gap = at - s.last_at
-        n = s.samples
-        if n < 10:
-            s.interval_ms += (gap - s.interval_ms) / n
-        else:
-            s.interval_ms += 0.1 * (min(gap, 3.0 * s.interval_ms) - s.interval_ms)
-        s.last_at = at
-        stamps = s.stamps
-        stamps.append(at)
-        if len(stamps) > STAMPS:
-            del stamps[0]
-        m = self.reading
-        m.take(s, self.settings, at, x, self._season_ms)
-        score = rarity.score(s, x, m.season_residual)
-        change = self._move(at, x, score)
-        s.last_value = x
-        return score, change
+        """As the kernel."""
+        return observe(self.state.record, self.numbers, self.reading, at, x)
 
     def absorb_late(self, at: int, x: float) -> None:
-        """A sample older than the newest, within the grace: the level and season learn it, nothing alerts backwards."""
-        s = self.state
-        s.stamps.append(at)
-        s.stamps.sort()
-        if len(s.stamps) > STAMPS:
-            del s.stamps[0]
-        if s.kind == NORMAL:
-            s.level += max(1.0 / (s.samples + 1.0), 1.0 / self.settings.memory_samples) * (x - s.level)
-            baseline.learn_season(s, at, x, self._season_ms)
+        """As the kernel."""
+        absorb_late(self.state.record, self.numbers, at, x)
 
     def confidence(self) -> float:
         """0-1, from the length of the history alone: 6 samples 0.33, 24 0.67, 100 0.89."""
         before = self.state.samples - self.state.age
         return before / (before + TRUST_SAMPLES) if before > 0 else 0.0
 
-    def _first(self, at: int, x: float) -> None:
-        s = self.state
-        rarity.score(s, x, None)
-        s.level = s.last_value = x
-        s.first_at = s.last_at = at
-        s.stamps.append(at)
-        baseline.learn_season(s, at, x, self._season_ms)
-        s.samples = 1
-
-    def _move(self, at: int, x: float, score: float) -> int:
-        s, c, m = self.state, self.settings, self.reading
-        v = m.residual / (m.level_scale * QUANTUM)
-        s.ring[s.samples % RING] = RING_LIMIT if v > RING_LIMIT else -RING_LIMIT if v < -RING_LIMIT else round(v)
-        if s.kind != NORMAL:
-            return self._follow(score)
-        trigger = incident.due(s, c, m)
-        if trigger is None:
-            reading.learn(s, c, m, at, x, self._season_ms)
-            s.samples += 1
-            s.state_bits = s.state_bits << 1 & incident.HISTORY_MASK
-            return NONE
-        s.samples += 1
-        incident.open_as(s, trigger, m)
-        s.fast += reading.FAST * m.jump
-        s.slow, s.activity = m.slow, m.activity
-        self._grade(score)
-        incident.note_state(s, c)
-        return OPENED
-
-    def _follow(self, score: float) -> int:
-        s, c, m = self.state, self.settings, self.reading
-        s.samples += 1
-        s.fast += reading.FAST * m.jump
-        s.slow, s.activity = m.slow, m.activity
-        change = incident.follow(s, c, m)
-        if change == RETURNED:
-            incident.close(s, m.residual)
-        elif change == ACCEPTED:
-            incident.accept(s)
-        elif self._grade(score) and change == NONE:
-            change = CHANGED
-        return change
-
-    def _grade(self, score: float) -> bool:
-        """Severity by the worst seen so far; where incidents recur, by how rare this one is. True if it rose."""
-        s, c = self.state, self.settings
-        p = incident.deviation_score(s, self.reading)
-        if s.openings >= 2.0:
-            p = min(p, max(score, c.enter_score))
-        if not p > s.worst:
-            return False
-        s.worst = p
-        severity = (p >= c.medium_score) + (p >= c.high_score) + (p >= c.critical_score)
-        rose = severity > s.severity
-        s.severity = severity
-        return rose
-
-
-def usable(x: float) -> bool:
-    return math.isfinite(x) and abs(x) <= LARGEST_VALUE
-
 
 class AnomalyDetector(Detector):
     """The seed's name for the detector that the layer points at one series after another (`state`)."""
+
+
+class Scores(NamedTuple):
+    """As `Score`, an array a field: kinds and severities by code, `kind` = `state.NORMAL` while no incident is open."""
+
+    score: NDArray[np.float64]
+    kind: NDArray[np.int8]
+    severity: NDArray[np.int8]
+    alarm: NDArray[np.bool_]
+
+
+def score_series(at: NDArray[np.int64], x: NDArray[np.float64], settings: TelemetrySettings | None = None) -> Scores:
+    """A whole series in order of arrival, `at` in ms; each row as `Detector.step` would have it."""
+    size = len(at)
+    found = Scores(np.zeros(size), np.zeros(size, np.int8), np.zeros(size, np.int8), np.zeros(size, np.bool_))
+    m = cast(ReadingRecord, np.zeros(1, READING)[0])
+    series = np.ascontiguousarray(at, np.int64), np.ascontiguousarray(x, np.float64)
+    s, c = cast(SeriesRecord, np.zeros(1, SERIES)[0]), numbers(settings or TelemetrySettings())
+    _score_all(s, c, m, *series, found.score, found.kind, found.severity, found.alarm)
+    return found
+
+
+@kernel
+def _score_all(
+    s: SeriesRecord,
+    c: SettingsRecord,
+    m: ReadingRecord,
+    at: NDArray[np.int64],
+    x: NDArray[np.float64],
+    score: NDArray[np.float64],
+    kind: NDArray[np.int8],
+    severity: NDArray[np.int8],
+    alarm: NDArray[np.bool_],
+) -> None:
+    for i in range(len(at)):
+        if not usable(x[i]) or (s.samples and at[i] <= s.last_at):
+            continue
+        score[i], change = observe(s, c, m, at[i], x[i])
+        kind[i] = s.kind
+        severity[i] = s.severity if s.kind != NORMAL else 0
+        alarm[i] = change == OPENED

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from streams.kit.metric_names import Meaning, meaning
+from streams.telemetry import stamps
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import SeriesState
 
@@ -49,9 +50,9 @@ class HealthMonitor:
         """A late sample older than all remembered times cannot be told from a duplicate: it is TOO_LATE."""
         if s.samples == 0 or at > s.last_at:
             return Order.NEW
-        if at in s.stamps:
+        if stamps.is_remembered(s.record, at):
             return Order.DUPLICATE
-        if at < s.last_at - self._grace_ms or at < s.stamps[0]:
+        if at < s.last_at - self._grace_ms or at < stamps.oldest(s.record):
             return Order.TOO_LATE
         return Order.LATE
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 
+from streams.kit.kernel import kernel
 from streams.telemetry import tails
-from streams.telemetry.state import SeriesState
+from streams.telemetry.record import SeriesRecord
 
 WARM_SAMPLES = 50
 FAR_RATE, TREND_FAST, TREND_SLOW, PACE_FAST, RATE = 0.0005, 0.03, 0.002, 0.03, 0.001
@@ -25,6 +26,7 @@ UNDER_PEAK = 0.01
 """Weight of a score under the peak: order is kept, nothing reaches a threshold."""
 
 
+@kernel
 def _tail(z: float, q: float, e: float, ready: bool, step: float, rate: float) -> tuple[float, float, float]:
     """-log10 p of z (0 until `ready`), and the tail that has learned it."""
     p = 0.0
@@ -45,6 +47,7 @@ def _tail(z: float, q: float, e: float, ready: bool, step: float, rate: float) -
     return p, q, e
 
 
+@kernel
 def _paces(n: int) -> tuple[bool, float, float]:
     """Is there history enough; learning steps of the quantile and of the mean excess after `n` samples."""
     if n > SETTLED_SAMPLES:
@@ -53,48 +56,57 @@ def _paces(n: int) -> tuple[bool, float, float]:
     return n > WARM_SAMPLES, step, max(1.0 / (1.0 + (1.0 - tails.SHARE) * n), SETTLED_EXCESS_RATE)
 
 
-def score(s: SeriesState, x: float, season_residual: float | None) -> float:
-    """>= 0; scores `x` against the past, then learns it. `s.last_value` is still the sample before."""
+@kernel
+def score(s: SeriesRecord, x: float, season_residual: float) -> float:
+    """>= 0; scores `x` against the past, then learns it. `s.last_value` is still the sample before; nan = no season."""
     n = s.samples
     if n == 0:
-        s.far_level = s.trend_fast = s.trend_slow = x
+        s.far_level = x
+        s.trend_fast = x
+        s.trend_slow = x
         return 0.0
     k = 1.0 / (n + 1.0)
     kr = k if k > RATE else RATE
-    paces = _paces(n)
+    ready, step, rate = _paces(n)
     d = abs(x - s.far_level)
-    p, s.far_q, s.far_e = _tail(d / s.far_scale if s.far_scale > 0.0 else 0.0, s.far_q, s.far_e, *paces)
+    p, s.far_q, s.far_e = _tail(d / s.far_scale if s.far_scale > 0.0 else 0.0, s.far_q, s.far_e, ready, step, rate)
     total = p * p
     kf = k if k > FAR_RATE else FAR_RATE
     s.far_level += kf * (x - s.far_level)
     s.far_scale += kf * (d - s.far_scale)
-    total += _steps(s, abs(x - s.last_value), n, paces)
+    total += _steps(s, abs(x - s.last_value), n, ready, step, rate)
     s.trend_fast += (k if k > TREND_FAST else TREND_FAST) * (x - s.trend_fast)
     d = abs(s.trend_fast - s.trend_slow)
-    p, s.trend_q, s.trend_e = _tail(d / s.trend_scale if s.trend_scale > 0.0 else 0.0, s.trend_q, s.trend_e, *paces)
+    p, s.trend_q, s.trend_e = _tail(
+        d / s.trend_scale if s.trend_scale > 0.0 else 0.0, s.trend_q, s.trend_e, ready, step, rate
+    )
     total += p * p
     s.trend_slow += (k if k > TREND_SLOW else TREND_SLOW) * (x - s.trend_slow)
     s.trend_scale += kr * (d - s.trend_scale)
-    if season_residual is not None and s.season_error > 0.0:
-        p, s.season_q, s.season_e = _tail(abs(season_residual) / s.season_error, s.season_q, s.season_e, *paces)
+    if s.season_error > 0.0 and not math.isnan(season_residual):
+        p, s.season_q, s.season_e = _tail(
+            abs(season_residual) / s.season_error, s.season_q, s.season_e, ready, step, rate
+        )
         total += p * p
     return _above_peak(s, math.sqrt(total))
 
 
-def _steps(s: SeriesState, d: float, n: int, paces: tuple[bool, float, float]) -> float:
+@kernel
+def _steps(s: SeriesRecord, d: float, n: int, ready: bool, step: float, rate: float) -> float:
     """Squares of the scores of the step itself and of the pace of steps."""
     scale = s.step_scale
-    p, s.step_q, s.step_e = _tail(d / scale if scale > 0.0 else 0.0, s.step_q, s.step_e, *paces)
+    p, s.step_q, s.step_e = _tail(d / scale if scale > 0.0 else 0.0, s.step_q, s.step_e, ready, step, rate)
     total = p * p
     k = 1.0 / n
     s.pace += (k if k > PACE_FAST else PACE_FAST) * (d - s.pace)
     z = abs(math.log((s.pace + 1e-3 * scale) / (scale * 1.001))) if scale > 0.0 and n > 30 else 0.0
-    p, s.pace_q, s.pace_e = _tail(z, s.pace_q, s.pace_e, *paces)
+    p, s.pace_q, s.pace_e = _tail(z, s.pace_q, s.pace_e, ready, step, rate)
     s.step_scale += (k if k > RATE else RATE) * (d - scale)
     return total + p * p
 
 
-def _above_peak(s: SeriesState, raw: float) -> float:
+@kernel
+def _above_peak(s: SeriesRecord, raw: float) -> float:
     peak = s.peak * PEAK_DECAY
     s.peak = raw if raw > peak else peak
     return raw if raw > peak else UNDER_PEAK * raw

@@ -8,10 +8,12 @@ All times are event time in ms, all statistics in the metric's canonical unit or
 
 from __future__ import annotations
 
-from typing import Annotated, get_type_hints
+from typing import Annotated, cast, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streams.telemetry.settings import TelemetrySettings
 
 RING = 64
 """Recent standardised residuals kept for telling the kinds apart."""
@@ -36,7 +38,7 @@ Window = Annotated[NDArray[np.float64], "<f8", RING]
 class SeriesRecord:
     """One series. Invariant: every float is finite; `kind` is NORMAL exactly when no value incident is open.
 
-    A zeroed record with `tails_known` 0 is a series without a sample.
+    A zeroed record is a series without a sample.
     """
 
     # times, ms
@@ -51,16 +53,16 @@ class SeriesRecord:
     """When the series wants its timer; 0 = not at all."""
     # what the newest accepted sample came from
     cause_number: Long
-    """Offset of the message; -1 = the cause is a string that stands beside the record."""
-    cause_row: Int
-    """Row in the message; -1 = the message's only sample."""
+    """Offset of the message; -1 = the cause is a string that stands beside the record (`cause_row` is below)."""
     # counts
     samples: Long
     """Accepted in order."""
-    late_dropped: Long
     closed_sample: Long
     """`samples` when the last incident closed, and when the last one opened."""
     opened_sample: Long
+    late_dropped: Int
+    cause_row: Int
+    """Row in the message of `cause_number`; -1 = the message's only sample."""
     age: Int
     """Samples since the onset; of the open incident, or of the last one."""
     quiet: Int
@@ -135,7 +137,7 @@ class SeriesRecord:
 
 
 class SettingsRecord:
-    """`TelemetrySettings` as numbers (`of_settings`)."""
+    """`TelemetrySettings` as numbers (`numbers`)."""
 
     enter_score: Double
     leave_z: Double
@@ -146,7 +148,7 @@ class SettingsRecord:
     flap_on_share: Double
     flap_off_share: Double
     memory_samples: Double
-    season_s: Double
+    season_ms: Long
     min_history_samples: Long
     close_after_samples: Long
     shift_after_samples: Long
@@ -173,11 +175,19 @@ class ReadingRecord:
     jump_p: Double
     slow_p: Double
     activity_p: Double
+    # evidence of an incident's record (`evidence.weigh`)
+    slope_per_s: Double
+    slope_t: Double
+    expected: Double
+    half_band: Double
+    """Half the width of the band in which a single sample would have opened nothing."""
+    flaps: Long
     window: Window
     """Room for `shapes`: recent residuals, oldest first."""
 
 
 def _dtype(record: type) -> np.dtype[np.void]:
+    """No padding must arise between fields: its bytes would differ between equal records."""
     hints = get_type_hints(record, include_extras=True)
     return np.dtype([(name, *hint.__metadata__) for name, hint in hints.items()], align=True)
 
@@ -185,3 +195,11 @@ def _dtype(record: type) -> np.dtype[np.void]:
 SERIES = _dtype(SeriesRecord)
 SETTINGS = _dtype(SettingsRecord)
 READING = _dtype(ReadingRecord)
+
+
+def numbers(settings: TelemetrySettings) -> SettingsRecord:
+    """What the kernels take."""
+    record = np.zeros(1, SETTINGS)[0]
+    for name in SETTINGS.names or ():
+        record[name] = round(settings.season_s * 1000.0) if name == "season_ms" else getattr(settings, name)
+    return cast(SettingsRecord, record)

@@ -3,14 +3,17 @@
 Residuals are standardised against the baseline from before the incident, so the templates need no intercept: a step
 (0, then constant) and a ramp (0, then rising), each at every change point. What neither explains is oscillation when
 the magnitudes are alike, and variance when they are spread as noise is.
+
+The work space `w` holds residuals in `w[start:RING]`, oldest first; `start` says how many there are.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
-from streams.telemetry.state import DRIFT, NORMAL, OSCILLATION, QUANTUM, RING, SHIFT, VARIANCE, SeriesState
+from streams.kit.kernel import kernel
+from streams.telemetry.record import QUANTUM, RING, SeriesRecord, Window
+from streams.telemetry.state import DRIFT, OSCILLATION, SHIFT, VARIANCE
 
 CLEARLY = 0.75
 """Share of the energy since onset that a step or ramp must explain to outweigh a change of side."""
@@ -20,80 +23,112 @@ HYSTERESIS = 0.05
 PERIODIC_SAMPLES = 20
 
 
-def _templates(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    t = np.arange(size)
-    steps = (t[None, :] >= t[:, None]).astype(float)
-    ramps = np.maximum(0.0, t[None, :] - t[:, None] + 1.0)
-    return (
-        steps / np.linalg.norm(steps, axis=1)[:, None],
-        ramps / np.linalg.norm(ramps, axis=1)[:, None],
-    )
-
-
-_STEPS, _RAMPS = _templates(RING)
-
-
-def recent(s: SeriesState, count: int) -> NDArray[np.float64]:
-    """The last `count` (<= RING) residuals in mean absolute deviations, oldest first; 0 before the first sample."""
+@kernel
+def recent(s: SeriesRecord, w: Window, count: int) -> int:
+    """Puts the last `count` (<= RING) residuals into `w`, in mean absolute deviations; 0 before the first sample."""
     end = s.samples % RING
-    ring = np.frombuffer(s.ring, dtype=np.int16).astype(np.float64) * QUANTUM
-    return np.concatenate((ring[end:], ring[:end]))[RING - count :]
+    for i in range(RING - count, RING):
+        w[i] = s.ring[(end + i) % RING] * QUANTUM
+    return RING - count
 
 
-def level_kind(y: NDArray[np.float64], ramp_from: int = 8) -> tuple[int, float]:
-    """SHIFT or DRIFT, and the share of energy that the better template explains. A ramp needs `ramp_from` samples."""
-    size = len(y)
-    energy = float(y @ y)
+@kernel
+def level_kind(w: Window, start: int, ramp_from: int) -> tuple[int, float]:
+    """SHIFT or DRIFT, and the share of energy that the better template explains. A ramp needs `ramp_from` samples.
+
+    The template that begins `length` samples ago: its product with `w` is a running sum (step) or a running sum of
+    those (ramp), its squared norm `length`, or the sum of the first `length` squares.
+    """
+    energy = step = ramp = total = risen = 0.0
+    for length in range(1, RING - start + 1):
+        y = w[RING - length]
+        energy += y * y
+        total += y
+        risen += total
+        step = max(step, total * total / length)
+        if length >= ramp_from:
+            ramp = max(ramp, risen * risen / (length * (length + 1.0) * (2.0 * length + 1.0) / 6.0))
     if energy <= 0.0:
         return SHIFT, 0.0
-    lead = RING - size
-    padded = np.concatenate([np.zeros(lead), y]) if lead else y
-    step = float(np.max((_STEPS[lead:] @ padded) ** 2))
-    ramp = float(np.max((_RAMPS[lead : RING - ramp_from + 1] @ padded) ** 2)) if size >= ramp_from else 0.0
     return (DRIFT, ramp / energy) if ramp > step else (SHIFT, step / energy)
 
 
-def ramp_samples(y: NDArray[np.float64], least: int = 8) -> int:
-    """Length of the ramp that explains `y` (RING residuals) best; at least `least`."""
-    starts = RING - least + 1
-    return RING - int(np.argmax((_RAMPS[:starts] @ y) ** 2))
+@kernel
+def ramp_samples(w: Window, least: int) -> int:
+    """Length of the ramp that explains `w` (RING residuals) best; at least `least`."""
+    total = risen = best = 0.0
+    found = least
+    for length in range(1, RING + 1):
+        total += w[RING - length]
+        risen += total
+        share = risen * risen / (length * (length + 1.0) * (2.0 * length + 1.0) / 6.0)
+        if length >= least and share >= best:
+            best, found = share, length
+    return found
 
 
-def swing_kind(v: NDArray[np.float64], now: int = NORMAL) -> int:
+@kernel
+def mean(w: Window, start: int) -> float:
+    total = 0.0
+    for i in range(start, RING):
+        total += w[i]
+    return total / (RING - start)
+
+
+@kernel
+def swing_kind(w: Window, start: int, now: int) -> int:
     """OSCILLATION if the magnitudes are alike or the swings come back in time, else VARIANCE; `now` has the doubt."""
-    power = float(v @ v) / len(v)
-    mean = float(np.mean(np.abs(v)))
+    size = RING - start
+    power = magnitude = 0.0
+    for i in range(start, RING):
+        power += w[i] * w[i] / size
+        magnitude += abs(w[i]) / size
     margin = HYSTERESIS if now == VARIANCE else -HYSTERESIS if now == OSCILLATION else 0.0
-    if mean * mean > (ALIKE + margin) * power or is_periodic(v):
+    if magnitude * magnitude > (ALIKE + margin) * power or is_periodic(w, start):
         return OSCILLATION
     return VARIANCE
 
 
-def is_periodic(v: NDArray[np.float64]) -> bool:
+@kernel
+def is_periodic(w: Window, start: int) -> bool:
     """The autocorrelation swings below -0.4 and then above 0.6, which a merely persistent noise does not."""
-    size = len(v)
+    size = RING - start
     if size < PERIODIC_SAMPLES:
         return False
-    y = v - np.mean(v)
-    lags = size // 2
-    power = float(y @ y)
+    middle = mean(w, start)
+    power = 0.0
+    for i in range(start, RING):
+        power += (w[i] - middle) ** 2
     if power <= 0.0:
         return False
-    r = np.correlate(y, y, "full")[size - 1 : size - 1 + lags] / power * size / (size - np.arange(lags))
-    below = np.flatnonzero(r < -0.4)
-    return len(below) > 0 and bool(np.max(r[below[0] :]) > 0.6)
+    swung = False
+    for lag in range(1, size // 2):
+        product = 0.0
+        for i in range(start, RING - lag):
+            product += (w[i] - middle) * (w[i + lag] - middle)
+        r = product / power * size / (size - lag)
+        swung = swung or r < -0.4
+        if swung and r > 0.6:
+            return True
+    return False
 
 
-def slope(s: SeriesState, count: int) -> tuple[float, float]:
+@kernel
+def slope(s: SeriesRecord, w: Window, count: int) -> tuple[float, float]:
     """Least-squares slope of the last `count` residuals, in the metric's unit per second, and its t statistic."""
     count = min(count, s.samples, RING)
     if count < 3 or s.interval_ms <= 0.0:
         return 0.0, 0.0
-    y = recent(s, count) * s.level_scale
-    t = np.arange(count) - (count - 1) / 2.0
-    sxx = float(t @ t)
-    b = float(t @ y) / sxx
-    rest = y - np.mean(y) - b * t
-    error = float(np.sqrt(float(rest @ rest) / (count - 2) / sxx))
-    per_s = b * 1000.0 / s.interval_ms
+    start = recent(s, w, count)
+    middle, centre = mean(w, start), start + (count - 1) / 2.0
+    sxx = sxy = 0.0
+    for i in range(start, RING):
+        sxx += (i - centre) ** 2
+        sxy += (i - centre) * w[i]
+    b = sxy / sxx
+    rest = 0.0
+    for i in range(start, RING):
+        rest += (w[i] - middle - b * (i - centre)) ** 2
+    error = math.sqrt(rest / (count - 2) / sxx)
+    per_s = b * s.level_scale * 1000.0 / s.interval_ms
     return per_s, min(max(b / error, -1e6), 1e6) if error > 0.0 else 0.0

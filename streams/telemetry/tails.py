@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from streams.kit.kernel import kernel
+
 SHARE = 0.98
 AT_QUANTILE = -math.log10(1.0 - SHARE)
 LOG10_E = 0.4342944819032518
@@ -20,6 +22,7 @@ CLIP = 2.5
 """An excess counts for at most this many mean excesses, so that an anomaly does not teach the tail to expect it."""
 
 
+@kernel
 def score(s: float, q: float, e: float) -> float:
     """-log10 of the tail probability; >= 0 for s >= 0."""
     if s > q:
@@ -28,8 +31,9 @@ def score(s: float, q: float, e: float) -> float:
     return AT_QUANTILE * s / q if s > 0.0 else 0.0
 
 
-def learned(s: float, q: float, e: float, samples: int, pace: float = 1.0) -> tuple[float, float]:
-    """Quantile and mean excess after one more statistic."""
+@kernel
+def learned(s: float, q: float, e: float, samples: int, pace: float) -> tuple[float, float]:
+    """Quantile and mean excess after one more statistic; `pace` is 1 where successive statistics are independent."""
     step = pace * (0.008 + 1.0 / (samples + 30.0))
     if s <= q:
         q -= step * (1.0 - SHARE) * q

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from streams.kit.metric_names import meaning
-from streams.telemetry import incident, shapes, tails
+from streams.telemetry import flapping, shapes, stamps, tails
 from streams.telemetry.detector import Detector
+from streams.telemetry.record import RING, SERIES, numbers
 from streams.telemetry.settings import TelemetrySettings
-from streams.telemetry.state import DRIFT, OSCILLATION, RING, SHIFT, VARIANCE, SeriesState, decode, encode
+from streams.telemetry.state import DRIFT, NORMAL, OSCILLATION, SHIFT, VARIANCE, VERSION, SeriesState, decode, encode
 
 T0 = 1_700_000_000_000
 
@@ -36,7 +37,7 @@ def test_a_fresh_row_survives_its_bytes() -> None:
     assert decode(encode(SeriesState())) == SeriesState()
 
 
-@pytest.mark.parametrize("data", [b"", b"\x02" + bytes(900)])
+@pytest.mark.parametrize("data", [b"", bytes([VERSION + 1]) + bytes(900)])
 def test_another_version_is_refused_with_what_to_do(data: bytes) -> None:
     with pytest.raises(ValueError, match="rebuild the telemetry table"):
         decode(data)
@@ -90,7 +91,7 @@ def test_a_tail_learns_the_98_percent_quantile() -> None:
     q, e = tails.PRIOR_Q, tails.PRIOR_E
     draws = np.abs(np.random.default_rng(1).standard_normal(20_000))
     for n, z in enumerate(draws):
-        q, e = tails.learned(float(z), q, e, n + 20)
+        q, e = tails.learned(float(z), q, e, n + 20, 1.0)
     assert np.mean(draws > q) == pytest.approx(0.02, abs=0.008)
     assert e == pytest.approx(float(np.mean(draws[draws > q] - q)), rel=0.4)
 
@@ -99,11 +100,23 @@ def test_shapes_tell_a_step_from_a_ramp_and_a_swing_from_noise() -> None:
     random = np.random.default_rng(2)
     noise = random.standard_normal(RING)
     t = np.arange(RING)
-    assert shapes.level_kind(noise + 6.0 * (t >= 40))[0] == SHIFT
-    assert shapes.level_kind(noise + 0.2 * np.maximum(0, t - 20))[0] == DRIFT
-    assert shapes.swing_kind(noise + 6.0 * np.where(t // 5 % 2, 1, -1)) == OSCILLATION
-    assert shapes.swing_kind(noise + 6.0 * np.sin(np.pi * t / 2)) == OSCILLATION
-    assert shapes.swing_kind(3.0 * noise) == VARIANCE
+    assert shapes.level_kind(noise + 6.0 * (t >= 40), 0, 8)[0] == SHIFT
+    assert shapes.level_kind(noise + 0.2 * np.maximum(0, t - 20), 0, 8)[0] == DRIFT
+    assert shapes.swing_kind(noise + 6.0 * np.where(t // 5 % 2, 1, -1), 0, NORMAL) == OSCILLATION
+    assert shapes.swing_kind(noise + 6.0 * np.sin(np.pi * t / 2), 0, NORMAL) == OSCILLATION
+    assert shapes.swing_kind(3.0 * noise, 0, NORMAL) == VARIANCE
+
+
+@pytest.mark.parametrize("size", [4, 20, RING])
+def test_the_running_sums_of_shapes_are_the_products_with_their_templates(size: int) -> None:
+    y = np.random.default_rng(size).standard_normal(RING)
+    t = np.arange(RING)
+    steps = [(t >= b).astype(float) for b in range(RING - size, RING)]
+    ramps = [np.maximum(0.0, t - b + 1.0) for b in range(RING - size, RING - 4 + 1)]
+    step, ramp = (max((y @ form) ** 2 / (form @ form) for form in forms) for forms in (steps, ramps))
+    energy = float(y[RING - size :] @ y[RING - size :])
+    expected = (DRIFT, ramp / energy) if ramp > step else (SHIFT, step / energy)
+    assert shapes.level_kind(y, RING - size, 4) == pytest.approx(expected)
 
 
 def test_a_slope_has_the_unit_per_second() -> None:
@@ -111,7 +124,7 @@ def test_a_slope_has_the_unit_per_second() -> None:
     for i in range(500, 540):
         d = Detector(state=s)
         d.step(T0 + i * 60_000, 100.0 + 3.0 * (i - 500))
-    per_s, t = shapes.slope(s, 30)
+    per_s, t = shapes.slope(s.record, np.zeros(RING), 30)
     assert per_s == pytest.approx(3.0 / 60.0, rel=0.02)
     assert t > 50
 
@@ -123,12 +136,42 @@ def test_extreme_constants_and_jumps_keep_every_number_finite(value: float) -> N
         score = detector.step(T0 + i * 60_000, x)
         assert math.isfinite(score.score)
     s = detector.state
-    assert all(math.isfinite(getattr(s, n)) for n in s.__slots__ if isinstance(getattr(s, n), float))
-    assert all(map(math.isfinite, s.season))
+    assert all(np.isfinite(s.record[name]).all() for name in SERIES.names)
 
 
 def test_flaps_count_state_changes_of_the_last_twenty_samples() -> None:
-    s = SeriesState(state_bits=0b1010)
-    assert incident.flaps(s) == 4
-    assert incident.held_by_flapping(s, TelemetrySettings(flap_on_share=0.15, flap_off_share=0.1))
-    assert not incident.held_by_flapping(SeriesState(state_bits=0b1010), TelemetrySettings())
+    s = SeriesState()
+    s.state_bits = 0b1010
+    assert flapping.flaps(s.record) == 4
+    assert not flapping.holds(s.copy().record, numbers(TelemetrySettings()))
+    assert flapping.holds(s.record, numbers(TelemetrySettings(flap_on_share=0.15, flap_off_share=0.1)))
+
+
+def test_a_record_has_no_padding_that_could_differ_between_equal_series() -> None:
+    at = 0
+    for name in SERIES.names:
+        dtype, offset = SERIES.fields[name]
+        assert offset == at, name
+        at += dtype.itemsize
+    assert at == SERIES.itemsize
+
+
+def test_the_last_twelve_times_are_remembered_late_ones_in_their_place() -> None:
+    s = SeriesState()
+    for i in range(20):
+        stamps.remember(s.record, T0 + i * 10)
+        s.last_at = T0 + i * 10
+    assert stamps.oldest(s.record) == T0 + 80
+    assert not stamps.is_remembered(s.record, T0 + 155)
+    stamps.remember_late(s.record, T0 + 155)
+    remembered = [at - T0 for at in range(T0, T0 + 200, 5) if stamps.is_remembered(s.record, at)]
+    assert remembered == sorted([*range(90, 200, 10), 155])
+    assert stamps.oldest(s.record) == T0 + 90
+
+
+def test_times_before_a_silence_of_a_month_are_forgotten() -> None:
+    s = SeriesState()
+    for at in (T0, T0 + 60_000, T0 + 30 * 86_400_000):
+        stamps.remember(s.record, at)
+        s.last_at = at
+    assert stamps.oldest(s.record) == s.last_at
