@@ -66,7 +66,8 @@ def _standardise(s: SeriesRecord, m: ReadingRecord, floor: float) -> None:
     m.slow_z = abs(m.slow) / (s.slow_scale if s.slow_scale > slow_floor else slow_floor)
     clipped = size if size < CLIP * scale else CLIP * scale
     m.activity = s.activity + ACTIVE * (clipped - s.activity)
-    m.ratio = m.activity / scale - 1.0
+    # Until the first step the scale is a share of the value: learning from it would bring in the offset.
+    m.ratio = m.activity / scale - 1.0 if s.change > 0.0 else -1.0
     m.activity_z = m.ratio / (s.activity_scale if s.activity_scale > ACTIVITY_FLOOR else ACTIVITY_FLOOR)
 
 
