@@ -13,6 +13,8 @@ import structlog
 
 from schemas.schema_ids import SchemaIds
 from schemas.wire import Wire
+from streams.adapters.agent import AdapterRunner
+from streams.adapters.agent import register as register_adapter
 from streams.atleastonce import App, AtLeastOnceSettings, TopicSpec, create_app, run_apps
 from streams.discovery import agent as discovery
 from streams.healing import agent as healing
@@ -24,6 +26,7 @@ from streams.runtime.effects import EffectDriver
 from streams.runtime.ingest import Rules
 from streams.runtime.runner import LayerRunner, RunnerConfig
 from streams.telemetry import agent as telemetry
+from topology import adapters
 from topology.admin import WantedTopic, wanted_topics
 from topology.engines import build_executors, build_layers, in_event_time
 from topology.limits import DEAD_LETTER_HEADROOM_BYTES
@@ -46,11 +49,11 @@ LAYER_NAMES = tuple(card.name for card in LAYERS)
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One layer in this process: its Faust app, its runner, and the driver of its effects if it has any."""
+    """One layer or adapter in this process: its Faust app, its runner, the driver of its effects if it has any."""
 
     card: LayerCard
     app: App
-    runner: LayerRunner
+    runner: LayerRunner | AdapterRunner
     effects: EffectDriver | None = None
 
 
@@ -63,11 +66,24 @@ def build(
     schema_ids: SchemaIds | None = None,
 ) -> list[Worker]:
     """The workers of these layers. `folder` is this process's own. Raises PluginError, PolicyLoadError, LookupError."""
-    unknown = sorted(set(names) - set(LAYER_NAMES))
+    foreign = adapters.cards(settings)
+    unknown = sorted(set(names) - set(LAYER_NAMES) - set(foreign))
     if unknown:
-        raise LookupError(f"no such layer: {', '.join(unknown)}; layers: {', '.join(LAYER_NAMES)}")
+        raise LookupError(f"no such layer: {', '.join(unknown)}; layers: {', '.join((*LAYER_NAMES, *foreign))}")
     layers = build_layers(settings)
-    return [_worker(LAYER_BY_NAME[n], layers.get(n), settings, broker, folder, schema_ids) for n in names]
+    return [
+        _adapter(foreign[n], settings, broker, folder, schema_ids)
+        if n in foreign
+        else _worker(LAYER_BY_NAME[n], layers.get(n), settings, broker, folder, schema_ids)
+        for n in names
+    ]
+
+
+def _adapter(card: LayerCard, settings: Settings, broker: str, folder: Path, schema_ids: SchemaIds | None) -> Worker:
+    """The foreign topic has the partitions that it has; one that is missing is made, so that either side may start."""
+    [topic] = card.inputs
+    app = _app(card, settings, broker, folder, adapters.wanted(topic, settings, broker))
+    return Worker(card, app, register_adapter(app, adapters.config(card, settings, schema_ids)))
 
 
 def _worker(
@@ -97,8 +113,8 @@ def _flushed(app: App) -> Callable[[int], Awaitable[bool]]:
     return flushed
 
 
-def _app(card: LayerCard, settings: Settings, broker: str, folder: Path) -> App:
-    wanted = {w.name: w for w in wanted_topics(settings)}
+def _app(card: LayerCard, settings: Settings, broker: str, folder: Path, *external: WantedTopic) -> App:
+    wanted = {w.name: w for w in (*wanted_topics(settings), *external)}
     touched = (*card.inputs, *card.views, *card.outputs, "dead-letters", "journal")
     return create_app(
         group_of(card, settings),

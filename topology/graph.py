@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from schemas.catalog import current
 from schemas.records import Record
 from topology.tables import LAYERS, LayerCard
-from topology.topics import BY_NAME, TOPICS, Topic
+from topology.topics import BY_NAME, EXTERNAL, TOPICS, Topic
 
 README_BEGIN = "<!-- topology:begin (made by `maestro graph`; `maestro graph --check README.md` holds it current) -->"
 README_END = "<!-- topology:end -->"
@@ -82,7 +83,7 @@ def _node(topic: str) -> str:
 
 
 def as_json() -> str:
-    """`{"topics": [...], "layers": [...]}`, stable order."""
+    """`{"topics": [...], "layers": [...], "external": [...]}`, stable order."""
     topics = [
         {
             "name": t.name,
@@ -110,7 +111,8 @@ def as_json() -> str:
         }
         for c in LAYERS
     ]
-    return json.dumps({"topics": topics, "layers": layers}, indent=2) + "\n"
+    external = [asdict(topic) for topic in EXTERNAL]
+    return json.dumps({"topics": topics, "layers": layers, "external": external}, indent=2) + "\n"
 
 
 def asyncapi(version: str) -> str:

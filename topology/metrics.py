@@ -53,6 +53,7 @@ class LayerCollector(Collector):
                 family.add_metric([worker.card.name], _value(worker, declared) * declared.scale)
             yield family
         yield self._emitted()
+        yield self._points()
         yield self._by_partition("maestro_lag_messages", "messages not committed yet", "lag")
         yield self._by_partition("maestro_commit_age_seconds", "seconds since the commit moved", "commit_age_s")
         partitions = GaugeMetricFamily("maestro_partitions", "partitions held by this worker", labels=["layer"])
@@ -67,6 +68,18 @@ class LayerCollector(Collector):
         for worker in self._workers:
             for topic, count in list(worker.runner.counters.by_topic.items()):
                 family.add_metric([worker.card.name, topic], count)
+        return family
+
+    def _points(self) -> Metric:
+        family = CounterMetricFamily(
+            "maestro_adapter_points_total",
+            "what adapters did: samples given out; points that were ignored, first or late, ended, of unknown unit, "
+            "over the limit of attribute sets",
+            labels=["layer", "outcome"],
+        )
+        for worker in self._workers:
+            for outcome, count in list(getattr(worker.runner, "points", {}).items()):
+                family.add_metric([worker.card.name, outcome], count)
         return family
 
     def _by_partition(self, name: str, meaning: str, field: str) -> Metric:

@@ -192,3 +192,26 @@ TOPICS: tuple[Topic, ...] = (
 )
 
 BY_NAME: dict[str, Topic] = {t.name: t for t in TOPICS}
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTopic:
+    """A topic that others write, in their own format. Read only where the setting `adapters` names it."""
+
+    name: str
+    format: str
+    written_by: str
+    doc: str
+
+
+EXTERNAL: tuple[ExternalTopic, ...] = (
+    ExternalTopic(
+        "otlp_metrics",
+        "otlp",
+        "OpenTelemetry collector (Kafka exporter), `maestro receive`",
+        "OTLP metrics, protobuf or JSON.",
+    ),
+    ExternalTopic("collectd", "collectd", "collectd (write_kafka)", "collectd's JSON, Command or Graphite format."),
+    ExternalTopic("remote-write", "remote-write", "`maestro receive`", "Bodies of Prometheus remote write requests."),
+)
+"""The usual names; the setting may name others."""

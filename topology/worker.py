@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from streams.atleastonce import AtLeastOnceError, Exit
-from topology import app
+from topology import adapters, app
 from topology.admin import TopicAdmin, wanted_topics
 from topology.client.connection import projector
 from topology.metrics import serving
@@ -23,6 +23,8 @@ from topology.schema_registry import connected_ids
 from topology.settings import Settings
 
 MOST_WORKERS_A_HOST = 1_000
+ADAPTERS = "adapters"
+"""Stands for every adapter of the settings."""
 COMMAND = "command"
 """The read model's layer: it decides nothing and keeps no table, so it is no Faust app."""
 log = structlog.get_logger()
@@ -72,12 +74,17 @@ def run_worker(
 
 def chosen(settings: Settings, layers: Sequence[str] | None) -> tuple[str, ...]:
     """The layers to run, in the order of the declaration. LookupError for a name that is none, or no Redis to write."""
-    known = (*app.LAYER_NAMES, COMMAND)
+    foreign = tuple(adapters.cards(settings))
+    known = (*app.LAYER_NAMES, *foreign, COMMAND)
     if layers is None:
-        return known if settings.redis_url else app.LAYER_NAMES
-    unknown = sorted(set(layers) - set(known))
+        return known if settings.redis_url else known[:-1]
+    if ADAPTERS in layers and not foreign:
+        raise LookupError("no foreign topic is named: set MAESTRO_ADAPTERS, such as otlp:otlp_metrics")
+    unknown = sorted(set(layers) - set(known) - {ADAPTERS})
     if unknown:
-        raise LookupError(f"no such layer: {', '.join(unknown)}; layers: {', '.join(known)}")
+        raise LookupError(f"no such layer: {', '.join(unknown)}; layers: {', '.join((*known, ADAPTERS))}")
+    if ADAPTERS in layers:
+        layers = (*layers, *foreign)
     if COMMAND in layers and not settings.redis_url:
         raise LookupError("layer command keeps the read model in Redis: set MAESTRO_REDIS_URL")
     return tuple(name for name in known if name in layers)

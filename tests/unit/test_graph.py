@@ -10,7 +10,7 @@ import pytest
 
 from topology import graph
 from topology.tables import LAYER_BY_NAME, LAYERS
-from topology.topics import BY_NAME, TOPICS
+from topology.topics import BY_NAME, EXTERNAL, TOPICS
 
 
 def test_the_declaration_is_sound() -> None:
@@ -47,6 +47,11 @@ def test_mermaid_draws_each_topic_and_layer_once() -> None:
 def test_json_is_stable_and_complete() -> None:
     assert graph.as_json() == graph.as_json()
     assert {t["name"] for t in json.loads(graph.as_json())["topics"]} == set(BY_NAME)
+
+
+def test_external_topics_are_named_apart_from_ours() -> None:
+    assert {t["name"] for t in json.loads(graph.as_json())["external"]} == {t.name for t in EXTERNAL}
+    assert not {t.name for t in EXTERNAL} & set(BY_NAME)
 
 
 def test_a_stale_readme_is_noticed_and_mended(tmp_path: Path) -> None:

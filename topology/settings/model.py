@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from streams.adapters.settings import IntakeSettings
 from streams.discovery.settings import DiscoverySettings, PollSettings
 from streams.healing.executors.settings import ExecutorSettings
 from streams.healing.settings import HealingSettings
@@ -18,9 +20,11 @@ from streams.policy.settings import PolicySettings
 from streams.routing.settings import RoutingSettings
 from streams.telemetry.settings import TelemetrySettings
 from topology.limits import MAX_RECORD_BYTES
-from topology.topics import BY_NAME
+from topology.topics import BY_NAME, EXTERNAL
 
 ENV_PREFIX = "MAESTRO_"
+FORMAT_NAMES = tuple(external.format for external in EXTERNAL)
+TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 TEN_YEARS_MS = 315_360_000_000
 
 
@@ -119,6 +123,11 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="port of the metrics page; 0 = any free one; none = no page"
     )
+    adapters: tuple[str, ...] = Field(
+        (),
+        description="foreign topics that are read, FORMAT:TOPIC with commas between, such as otlp:otlp_metrics,"
+        "collectd:collectd; formats: otlp, collectd, remote-write",
+    )
     data_dir: Path | None = Field(
         None, description="folder of the embedded Kafka's and Redis's data; none = temporary, gone at the end"
     )
@@ -130,6 +139,7 @@ class Settings(BaseSettings):
         90.0, gt=0.0, le=3600.0, description="seconds that an embedded part may take to answer"
     )
 
+    intake: IntakeSettings = Field(default_factory=IntakeSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     polling: PollSettings = Field(default_factory=PollSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
@@ -168,4 +178,18 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} is compacted: it keeps the newest record of each key and has no retention")
             if ms != -1 and not 60_000 <= ms <= TEN_YEARS_MS:
                 raise ValueError(f"{name}: {ms} is neither -1 nor between a minute (60000) and ten years in ms")
+        return value
+
+    @field_validator("adapters")
+    @classmethod
+    def _known_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        topics = [entry.partition(":")[2] for entry in value]
+        for entry in value:
+            name, _, topic = entry.partition(":")
+            if name not in FORMAT_NAMES or not TOPIC_NAME.fullmatch(topic):
+                raise ValueError(f"{entry!r} is not FORMAT:TOPIC with one of {', '.join(FORMAT_NAMES)}")
+            if topic in BY_NAME:
+                raise ValueError(f"{entry!r}: {topic} is a topic of ours, not a foreign one")
+        if len(set(topics)) < len(topics):
+            raise ValueError("a topic is named twice")
         return value

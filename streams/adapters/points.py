@@ -1,0 +1,120 @@
+"""What every foreign format is read into. Times are UTC ms, event time; `start` 0 = not said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from schemas.errors import Reason
+from schemas.records import EARLIEST_AT, LATEST_AT
+
+Attributes = tuple[tuple[str, str], ...]
+"""Sorted pairs that tell the data points of one metric of one asset apart."""
+
+
+class Origin(NamedTuple):
+    """Which series a point belongs to, in its sender's words (the asset id is decided already)."""
+
+    asset_id: str
+    metric: str
+    unit: str = ""
+    attributes: Attributes = ()
+
+
+class Kind(StrEnum):
+    """What a number is: a level; a running total; how much was added since `start`."""
+
+    LEVEL = "level"
+    TOTAL = "total"
+    ADDED = "added"
+
+
+class Number(NamedTuple):
+    """`value` None = the sender says that the series has ended or has no value now."""
+
+    origin: Origin
+    at: int
+    value: float | None
+    kind: Kind = Kind.LEVEL
+    start: int = 0
+
+
+Bucket = tuple[float, float, float]
+"""(lower, upper, count): `count` observations in (lower, upper]; the ends may be infinite. Never empty ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Observations, `running` since `start` or those of the interval alone. `total` and buckets None = not said.
+
+    `least` and `most` bound every observation, as far as the sender knows.
+    """
+
+    origin: Origin
+    at: int
+    count: float
+    total: float | None
+    buckets: tuple[Bucket, ...] | None
+    running: bool
+    start: int = 0
+    least: float | None = None
+    most: float | None = None
+
+
+class Ended(NamedTuple):
+    """A distribution that its sender says is stale: what it counted before does not go on."""
+
+    origin: Origin
+    at: int
+
+
+class Untyped(NamedTuple):
+    """A sample of Prometheus: whether it is a level, a total or a part of a histogram is in its name and metadata."""
+
+    origin: Origin
+    at: int
+    value: float | None
+
+
+Point = Number | Distribution | Ended | Untyped
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One point that cannot be taken. `place` says where in the message."""
+
+    place: str
+    code: Reason
+    message: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """The points of one message in its order, and those refused. `whole`: what belongs to one time came together."""
+
+    points: list[Point] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    whole: bool = False
+    types: dict[str, str] = field(default_factory=dict)
+    """What the sender says of metric names: counter, gauge, histogram, summary."""
+
+    def refuse(self, place: str, code: Reason, message: str) -> None:
+        self.faults.append(Fault(place, code, message))
+
+
+def time_fault(at: int) -> str | None:
+    """What is wrong with an event time, or None."""
+    return None if EARLIEST_AT < at <= LATEST_AT else f"time {at} ms is not between 1970 and 2100"
+
+
+def value_fault(value: float) -> str | None:
+    return None if math.isfinite(value) else f"value {value} is not a finite number"
+
+
+def told(faults: Sequence[Fault], shown: int = 5) -> str:
+    """The first few faults in one line, for the header of a dead letter."""
+    some = "; ".join(f"{fault.place}: {fault.message}" for fault in faults[:shown])
+    return some + (f" (and {len(faults) - shown} more points)" if len(faults) > shown else "")

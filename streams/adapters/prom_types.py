@@ -1,0 +1,96 @@
+"""What a Prometheus sample is, by its name and its metadata; and histograms put together from their parts.
+
+The parts of one histogram have one time each scrape, and come in their order, but a request may end between them. So
+they wait in a row until they are complete: count, sum and as many buckets as there were the last time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from streams.adapters.points import Attributes, Bucket, Distribution, Ended, Kind, Number, Origin, Point, Untyped
+from streams.adapters.rates import series_key
+from streams.adapters.rows import Rows
+
+Types = Callable[[str], str]
+"""Type of a metric family by its name, "" = not told."""
+INF = "+Inf"
+
+
+def typed(rows: Rows, point: Untyped, types: Types) -> Point | None:
+    """The point as what it is; None = a part of something that is not complete, or no telemetry (`_created`)."""
+    origin = point.origin
+    name, attributes = origin.metric, dict(origin.attributes)
+    told = types(name)
+    if name.endswith("_bucket") and _is_bound(attributes.get("le", "")):
+        base = origin._replace(metric=name.removesuffix("_bucket"), attributes=_without_le(origin.attributes))
+        return _part(rows, base, point, attributes["le"])
+    for ending in ("_sum", "_count"):
+        base_name = name.removesuffix(ending)
+        if base_name != name and not told and types(base_name) in ("", "histogram", "summary"):
+            return _part(rows, origin._replace(metric=base_name), point, ending)
+    if name.endswith("_created") and told in ("", "gauge"):
+        return None
+    is_total = told == "counter" or types(name.removesuffix("_total")) == "counter"
+    is_total |= name.endswith("_total") and told == ""
+    return Number(origin, point.at, point.value, Kind.TOTAL if is_total else Kind.LEVEL)
+
+
+def _is_bound(le: str) -> bool:
+    try:
+        return not math.isnan(float(le))
+    except ValueError:
+        return False
+
+
+def _without_le(attributes: Attributes) -> Attributes:
+    return tuple(pair for pair in attributes if pair[0] != "le")
+
+
+def _part(rows: Rows, origin: Origin, point: Untyped, part: str) -> Point | None:
+    """Row: time, parts of that time by name, how many buckets the last complete one had, whether it was given out."""
+    origin = origin._replace(unit=origin.unit or point.origin.unit)
+    key = series_key("parts", origin)
+    if point.value is None:
+        rows.drop(key)
+        return Ended(origin, point.at)
+    at, parts, expected, done = rows.get(key) or [0, {}, 0, True]
+    if point.at < at:
+        return None
+    late = None
+    if point.at > at:
+        late = None if done else _distribution(origin, at, parts, expected)
+        expected = max((sum(p[0] != "_" for p in parts)), 0) if parts else expected
+        at, parts, done = point.at, {}, False
+    parts = {**parts, part: point.value}
+    found = None if done or not _is_complete(parts, expected) else _distribution(origin, at, parts, expected)
+    rows.put(key, [at, parts, expected, done or found is not None])
+    return late or found
+
+
+def _is_complete(parts: dict[str, float], expected: int) -> bool:
+    buckets = sum(part[0] != "_" for part in parts)
+    return "_count" in parts and "_sum" in parts and buckets >= expected and (not buckets or INF in parts)
+
+
+def _distribution(origin: Origin, at: int, parts: dict[str, float], expected: int) -> Distribution | None:
+    count = parts.get("_count", parts.get(INF))
+    if count is None:
+        return None
+    uppers = sorted((float(part), n) for part, n in parts.items() if part[0] != "_")
+    whole = bool(uppers) and len(uppers) >= expected
+    return Distribution(origin, at, count, parts.get("_sum"), _buckets(uppers) if whole else None, True)
+
+
+def _buckets(uppers: list[tuple[float, float]]) -> tuple[Bucket, ...] | None:
+    """From cumulative counts; None if they fall, which a scrape in the middle of an observation can give."""
+    buckets = []
+    lower, below = -float("inf"), 0.0
+    for upper, count in uppers:
+        if count < below:
+            return None
+        if count > below:
+            buckets.append((lower, upper, count - below))
+        lower, below = upper, count
+    return tuple(buckets)

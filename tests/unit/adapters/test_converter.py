@@ -1,0 +1,122 @@
+"""What a converter keeps and forgets: the same samples however messages are batched, and after a restart."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+from recorded import MOST, SETTINGS, collectd, converter, otlp, remote_write, samples
+
+from streams.adapters.converter import Converter, named
+from streams.adapters.formats import read
+from streams.adapters.identity import asset_of
+from streams.adapters.points import Kind, Number, Origin, Reading
+from streams.adapters.rounds import Figure
+from streams.adapters.rows import Rows
+from streams.adapters.settings import OTLP_IDENTITY, IntakeSettings
+
+T0 = 1_700_000_000_000
+RECORDED = {
+    "otlp": [*otlp("otlp_proto", "checkout-1"), *otlp("otlp_json", "checkout-2")],
+    "collectd": collectd("command"),
+    "remote-write": remote_write(),
+}
+
+
+@pytest.mark.parametrize("form", RECORDED)
+def test_a_takeover_between_any_two_messages_changes_nothing(form: str) -> None:
+    at_once = samples(form, RECORDED[form])
+    stored: dict[bytes, bytes] = {}
+    found: list[Figure] = []
+    for message in RECORDED[form]:
+        anew = Converter(SETTINGS, Rows(SETTINGS.state_rows, stored.items()))
+        found += anew.take(read(form, message, SETTINGS, MOST))
+        for key, row in anew.rows.take_changes().items():
+            if row is None:
+                stored.pop(key, None)
+            else:
+                stored[key] = row
+    assert found == at_once
+
+
+def level(value: str, at: int = T0) -> Number:
+    return Number(Origin("a", "m", "", (("id", value),)), at, 1.0)
+
+
+def test_a_label_with_ids_in_it_cannot_make_series_without_end() -> None:
+    by = converter(IntakeSettings(attribute_sets=10))
+    found = by.take(Reading([level(str(i)) for i in range(1000)]))
+    assert len(found) == 10
+    assert by.counts["over_attribute_sets"] == 990
+    assert len(by.take(Reading([level("3", T0 + 1), level("999", T0 + 1)]))) == 1
+
+
+def test_an_attribute_set_that_was_silent_for_a_day_makes_room() -> None:
+    by = converter(IntakeSettings(attribute_sets=2))
+    by.take(Reading([level("old"), level("older")]))
+    assert len(by.take(Reading([level("new", T0 + 86_400_000)]))) == 1
+
+
+def test_the_longest_silent_totals_are_forgotten_first() -> None:
+    settings = IntakeSettings(state_rows=100)
+    by = converter(settings)
+
+    def total(series: int, at: int) -> Number:
+        return Number(Origin("a", f"m{series}"), at, 1.0, Kind.TOTAL)
+
+    by.take(Reading([total(i, T0) for i in range(101)]))
+    assert len(by.rows) == 100
+    changes = by.rows.take_changes()
+    assert sum(row is None for row in changes.values()) == 1
+    assert len(by.take(Reading([total(0, T0 + 1000), total(100, T0 + 1000)]))) == 1
+
+
+def test_a_figure_of_ours_has_one_owner() -> None:
+    def cpu(metric: str, at: int) -> list[Number]:
+        parts = (("idle", 0.5), ("user", 0.5))
+        return [Number(Origin("a", metric, "1", (("state", s),)), at, v) for s, v in parts]
+
+    by = converter()
+    both = Reading(cpu("system.cpu.utilization", T0) + cpu("cpu.percent", T0), whole=True)
+    assert [f.metric for f in by.take(both)].count("utilization") == 1
+    other = Reading(cpu("cpu.percent", T0 + 700_000), whole=True)
+    assert [f.metric for f in by.take(other)].count("utilization") == 1
+
+
+def test_parts_that_come_on_several_partitions_never_give_half_a_figure() -> None:
+    """collectd without a key: this partition sees idle in one round and user in the next."""
+    by = converter()
+    found: list[Figure] = []
+    for at, state, value in ((0, "idle", 0.5), (1, "user", 0.5), (2, "idle", 0.5), (3, "idle", 0.5), (4, "user", 0.5)):
+        point = Number(Origin("a", "cpu.percent", "1", (("type", state),)), T0 + at * 1000, value)
+        found += by.take(Reading([point]))
+    assert [f.value for f in found if f.metric == "utilization"] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "asset"),
+    [
+        ({"service.name": "pay", "host.name": "h"}, "pay"),
+        ({"service.namespace": "shop", "service.name": "pay", "service.instance.id": "1"}, "shop/pay/1"),
+        ({"service.name": "unknown_service:python", "host.name": "h"}, "h"),
+        ({"k8s.namespace.name": "n", "k8s.pod.name": "p", "host.name": "h"}, "n/p"),
+        ({"k8s.namespace.name": "n", "k8s.deployment.name": "d"}, "n/d"),
+        ({"cloud.resource_id": "arn:x", "host.name": "h"}, "arn:x"),
+        ({"maestro.asset.id": "mine", "service.name": "pay"}, "mine"),
+        ({}, "nobody"),
+        ({"host.name": "h" * 600}, ""),
+    ],
+)
+def test_the_order_of_identity(attributes: dict[str, str], asset: str) -> None:
+    assert asset_of(OTLP_IDENTITY, attributes, "nobody") == asset
+
+
+@pytest.mark.parametrize("rule", ["", "a//b", "a?", "a?/b?"])
+def test_a_rule_that_names_nothing_is_refused(rule: str) -> None:
+    with pytest.raises(ValidationError):
+        IntakeSettings(otlp_identity=(rule,))
+
+
+def test_names_that_no_record_takes_are_cut_and_stay_apart() -> None:
+    long = [named("m", (("k", "x" * 600 + end),)) for end in "ab"]
+    assert all(len(name) <= 512 for name in long)
+    assert long[0] != long[1]
