@@ -82,10 +82,10 @@ class App(faust.App):  # type: ignore[misc]
         if flusher is None:
             raise NotOwned(f"partition {partition} of {self.plan.name} is not held by this worker")
         rows, applied = rows or {}, applied or {}
-        flusher.checked_size(rows, outputs)
+        size_bytes = flusher.limit.of(rows, outputs)
         for topic, next_offset in applied.items():
             self._ledger(topic, partition).stage(next_offset)
-        flusher.stage(rows, outputs, applied)
+        flusher.stage(rows, outputs, applied, size_bytes)
 
     def dead_letter(self, batch: Batch, message: Message, code: str, reason: str) -> None:
         """Stages the refused message for the dead letters; stage the batch's `applied` in the same step."""

@@ -82,15 +82,32 @@ def flush_entries(
     flush: FlushId, rows: Mapping[bytes, bytes | None], outputs: Sequence[Output], applied: Mapping[str, Applied]
 ) -> list[Entry]:
     """All records of one flush, the marker last."""
-    prefix = _id_bytes(flush)
-    entries: list[Entry] = []
-    for key, row in rows.items():
-        entries.append((ROW + key, None, ((FLUSH_HEADER, prefix),)) if row is None else (ROW + key, prefix + row, ()))
+    chunks = outbox_chunks(outputs)
+    marker = marker_entry(Marker(flush, len(rows), len(chunks), applied))
+    return [*content_entries(flush, rows.items(), chunks), marker]
+
+
+def outbox_chunks(outputs: Sequence[Output]) -> list[bytes]:
+    """The outputs of a flush as bytes, in parts that fit in a record each."""
     outbox = encode_outputs(outputs)
-    chunks = [outbox[at : at + CHUNK_BYTES] for at in range(0, len(outbox), CHUNK_BYTES)]
-    entries.extend((OUTBOX + _INDEX.pack(index), prefix + chunk, ()) for index, chunk in enumerate(chunks))
-    entries.append((MARKER, _marker_bytes(Marker(flush, len(rows), len(chunks), applied)), ()))
-    return entries
+    return [outbox[at : at + CHUNK_BYTES] for at in range(0, len(outbox), CHUNK_BYTES)]
+
+
+def content_entries(
+    flush: FlushId, rows: Iterable[tuple[bytes, bytes | None]], chunks: Sequence[bytes]
+) -> Iterator[Entry]:
+    """The records before the marker, made as they are taken: copies of thousands of rows are not held at once."""
+    prefix = _id_bytes(flush)
+    tombstone: Headers = ((FLUSH_HEADER, prefix),)
+    for key, row in rows:
+        yield (ROW + key, None, tombstone) if row is None else (ROW + key, prefix + row, ())
+    for index, chunk in enumerate(chunks):
+        yield OUTBOX + _INDEX.pack(index), prefix + chunk, ()
+
+
+def marker_entry(marker: Marker) -> Entry:
+    applied = json.dumps(marker.applied, sort_keys=True, separators=(",", ":")).encode()
+    return MARKER, _id_bytes(marker.flush) + _COUNTS.pack(marker.rows, marker.chunks) + applied, ()
 
 
 def claim_entry(claim: Claim) -> Entry:
@@ -167,11 +184,6 @@ def _id_of(data: bytes) -> FlushId:
         )
     epoch, nonce, seq = _ID.unpack_from(data)
     return FlushId(Owner(epoch, nonce), seq)
-
-
-def _marker_bytes(marker: Marker) -> bytes:
-    applied = json.dumps(marker.applied, sort_keys=True, separators=(",", ":")).encode()
-    return _id_bytes(marker.flush) + _COUNTS.pack(marker.rows, marker.chunks) + applied
 
 
 def _field(content: bytes | None) -> bytes:

@@ -22,8 +22,8 @@ from faust.types import TP, ConsumerMessage
 from streams.atleastonce import poison
 from streams.atleastonce.batch import Batch
 from streams.atleastonce.client_thread import ConsumerThread
+from streams.atleastonce.faust_producer import Producer
 from streams.atleastonce.ledger import Ledger
-from streams.atleastonce.producer import Producer
 
 if TYPE_CHECKING:
     from streams.atleastonce.app import App

@@ -17,6 +17,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streams.atleastonce.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
+RECORD_ENVELOPE_BYTES = 10_000
+"""Room for headers and batch overhead, so that neither librdkafka nor a broker refuses what `stage` let through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ class TopicSpec:
     config: Mapping[str, str] = field(default_factory=dict)
 
 
-def changelog_spec(name: str, partitions: int, replication: int, compaction_lag_s: int) -> TopicSpec:
+def changelog_spec(
+    name: str, partitions: int, replication: int, compaction_lag_s: int, max_record_bytes: int
+) -> TopicSpec:
     """Compaction must not touch what a takeover may still have to repair: hence the lag (see `replay`)."""
     config = {
         "cleanup.policy": "compact",
@@ -37,6 +41,7 @@ def changelog_spec(name: str, partitions: int, replication: int, compaction_lag_
         "delete.retention.ms": str(2 * compaction_lag_s * 1000),
         "min.cleanable.dirty.ratio": "0.3",
         "segment.ms": "3600000",
+        "max.message.bytes": str(max_record_bytes + RECORD_ENVELOPE_BYTES),
     }
     return TopicSpec(name, partitions, replication, config)
 

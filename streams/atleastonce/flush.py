@@ -2,6 +2,7 @@
 
     stage ... stage            (next batches go on while a flush is in flight)
         |
+        v   0  its turn comes (`pace`); rows that the layer changes all the time are taken now (`closing`)
         v   1  rows, outbox, marker -> changelog, confirmed, and no claim of another between (else: Fenced)
       flush 2  rows + position -> local store       } at the same time:
             3  outputs -> their topics, confirmed   } the marker already holds both
@@ -16,44 +17,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from concurrent.futures import Executor, Future
+from typing import TypeVar
 
 from streams.atleastonce import changelog
 from streams.atleastonce.batch import Output
-from streams.atleastonce.changelog import Applied, Attempt, FlushId, Owner
-from streams.atleastonce.errors import TooLarge
+from streams.atleastonce.changelog import Applied, Attempt, FlushId, Marker, Owner
+from streams.atleastonce.landing import Place
 from streams.atleastonce.metrics import Metrics
+from streams.atleastonce.pace import Pace
 from streams.atleastonce.producer import ConfirmedProducer, Outgoing
 from streams.atleastonce.replay import Position
 from streams.atleastonce.settings import AtLeastOnceSettings
+from streams.atleastonce.staged import Closing, LateRows, Row, SizeLimit, Staged, Tenure
 from streams.atleastonce.store import PartitionStore
 
-ENVELOPE_BYTES = 200
-"""Room for key, flush id and headers of a changelog record."""
-
-
-@dataclass(slots=True)
-class Staged:
-    """What waits for the next flush."""
-
-    rows: dict[bytes, bytes | None] = field(default_factory=dict)
-    outputs: list[Output] = field(default_factory=list)
-    applied: dict[str, int] = field(default_factory=dict)
-    size_bytes: int = 0
-    since_s: float = 0.0
-
-    def __bool__(self) -> bool:
-        return bool(self.rows or self.outputs or self.applied)
-
-
-@dataclass(frozen=True, slots=True)
-class Tenure:
-    """Our right to write: the claim's owner and where the next changelog record must land, as the restore left it."""
-
-    owner: Owner
-    next_offset: int
-    position: Position
+T = TypeVar("T")
+LIGHT_ROWS, LIGHT_BYTES = 200, 500_000
+"""A flush of so little is written on the event loop: half a millisecond, threads would cost more."""
+BESIDE = 2.0
+"""CPU of a flush, over what its own threads take: librdkafka sends, RocksDB writes its tables (measured, ADR 10)."""
 
 
 class PartitionFlusher:
@@ -72,23 +55,31 @@ class PartitionFlusher:
         metrics: Metrics,
         on_flushed: Callable[[int, Mapping[str, int]], None],
         audit: Callable[[int, Owner, FlushId, int, int], frozenset[bytes]],
+        pace: Pace,
     ) -> None:
         self.partition, self.changelog_topic, self.store, self.metrics = partition, changelog_topic, store, metrics
         self.position = tenure.position
         self._owner, self._next_offset, self._seq = tenure.owner, tenure.next_offset, 0
         self._producer, self._executor, self._settings = producer, executor, settings
-        self._topic_ids, self._on_flushed, self._audit = topic_ids, on_flushed, audit
-        self._staged, self._outbox_open = Staged(), False
+        self._topic_ids, self._on_flushed, self._audit, self._pace = topic_ids, on_flushed, audit, pace
+        self.limit = SizeLimit(partition, settings.max_record_bytes)
+        self._staged, self._outbox_open, self._was_light, self._cost_s = Staged(), False, True, 0.0
         self._work, self._hurry, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._may_flush, self._writing = asyncio.Event(), asyncio.Lock()
+        self._may_flush, self._writing, self._urgent = asyncio.Event(), asyncio.Lock(), asyncio.Event()
         self._may_flush.set()
         self._idle.set()
-        self.closing: Callable[[int], Sequence[Output]] = _nothing_more
-        """Asked when a flush begins: outputs that belong to it but are no reason for one."""
+        self.closing: Callable[[int], Closing] = lambda _partition: Closing()
+        """Asked when a flush begins."""
 
-    def stage(self, rows: Mapping[bytes, bytes | None], outputs: Sequence[Output], applied: Mapping[str, int]) -> None:
-        """Merges into the next flush. Raises `TooLarge` before anything has an effect."""
-        size = self.checked_size(rows, outputs)
+    def stage(
+        self,
+        rows: Mapping[bytes, bytes | None],
+        outputs: Sequence[Output],
+        applied: Mapping[str, int],
+        size_bytes: int | None = None,
+    ) -> None:
+        """Merges into the next flush. Raises `TooLarge` before anything has an effect, unless the size is given."""
+        size = self.limit.of(rows, outputs) if size_bytes is None else size_bytes
         staged = self._staged
         if not staged:
             staged.since_s = time.monotonic()
@@ -116,11 +107,12 @@ class PartitionFlusher:
         """Until cancelled; ends with the first failure."""
         while True:
             await self._work.wait()
-            wait_s = self._staged.since_s + self._settings.flush_interval_s - time.monotonic()
-            if wait_s > 0 and not self._hurry.is_set():
-                await _within(self._hurry.wait(), wait_s)
+            await _until(self._hurry, self._staged.since_s + self._settings.flush_interval_s)
+            expected_s = self._cost_s
+            await _until(self._urgent, self._pace.turn_s(expected_s, time.monotonic()))
             await self._may_flush.wait()
             await self.flush()
+            self._pace.correct(expected_s, self._cost_s)
 
     async def settle(self) -> None:
         """Flushes everything, then suspends: it is not known whose the partition is until `resume`.
@@ -131,19 +123,19 @@ class PartitionFlusher:
         await self.flushed()
         async with self._writing:
             if self._may_flush.is_set() and self._outbox_open:
-                await self._write(Staged())
+                await self._write(Staged(), ())
             self._may_flush.clear()
 
     def resume(self) -> None:
         self._may_flush.set()
 
     async def flushed(self) -> bool:
-        """Returns when all that is staged is durable; False if that cannot be said, since flushing is suspended.
-
-        `run` must be running.
+        """Returns when all that is staged is durable, whatever the pace; False if that cannot be said, since flushing
+        is suspended. `run` must be running.
         """
         while self._may_flush.is_set() and not self._idle.is_set():
             self._hurry.set()
+            self._urgent.set()
             await _within(self._idle.wait(), 0.05)
         return self._idle.is_set()
 
@@ -153,15 +145,18 @@ class PartitionFlusher:
                 await self._flush()
 
     async def _flush(self) -> None:
-        self._staged.outputs.extend(self.closing(self.partition))
+        started_s, cpu_s = time.monotonic(), time.thread_time()
+        outputs, late = self.closing(self.partition)
+        self._staged.outputs.extend(outputs)
         staged, self._staged = self._staged, Staged()
         self._work.clear()
         self._hurry.clear()
-        started_s = time.monotonic()
-        await self._write(staged)
+        self._urgent.clear()
+        self._cost_s = time.thread_time() - cpu_s
+        await self._write(staged, late)
         self.metrics.flushes += 1
         self.metrics.flush_ms += (time.monotonic() - started_s) * 1000
-        self.metrics.flushed_rows += len(staged.rows)
+        self.metrics.flushed_rows += len(staged.rows) + len(late)
         self.metrics.outputs += len(staged.outputs)
         self._on_flushed(self.partition, staged.applied)
         if not self._staged:
@@ -172,23 +167,49 @@ class PartitionFlusher:
         key, value, headers = changelog.attempt_entry(attempt)
         await self._producer.deliver([Outgoing(self.changelog_topic, self.partition, key, value, headers)])
 
-    async def _write(self, staged: Staged) -> None:
+    async def _write(self, staged: Staged, late: LateRows | Sequence[Row]) -> None:
         flush = FlushId(self._owner, self._seq + 1)
         applied = dict(self.position.applied)
         for topic, next_offset in staged.applied.items():
             applied[topic] = Applied(next_offset, self._topic_ids.get(topic, ""))
-        entries = changelog.flush_entries(flush, staged.rows, staged.outputs, applied)
+        light = len(staged.rows) + len(late) <= LIGHT_ROWS and staged.size_bytes <= LIGHT_BYTES
+        # RocksDB may stop the write after a heavy one for as long as it writes its table.
+        here, self._was_light = light and self._was_light and self._producer.roomy, light
         first = self._next_offset
-        void = await self._append(flush, entries)
+        rows, landing = await self._on(here, self._hand_over, flush, staged, late, applied)
+        void = await self._landed(flush, landing)
         self._seq = flush.seq
         attempts = {a.topic: a for a in self.position.attempts.values() if a.end > staged.applied.get(a.topic, 0)}
         self.position = Position(first, flush, applied, void, attempts)
-        loop = asyncio.get_running_loop()
-        stored = loop.run_in_executor(self._executor, self.store.write, staged.rows, self.position)
-        await asyncio.gather(stored, self._producer.deliver(Outgoing.of(output) for output in staged.outputs))
+        sent = self._producer.deliver(Outgoing.of(output) for output in staged.outputs)
+        await asyncio.gather(sent, self._on(here, self.store.write, rows, self.position))
         self._outbox_open = bool(staged.outputs)
         if void:
             self._stage_repair(void)
+
+    async def _on(self, here: bool, work: Callable[..., T], *arguments: object) -> T:
+        """On this thread or another; its CPU counts as cost of the flush."""
+
+        def timed() -> tuple[T, float]:
+            begun_s = time.thread_time()
+            return work(*arguments), time.thread_time() - begun_s
+
+        found, cpu_s = timed() if here else await asyncio.get_running_loop().run_in_executor(self._executor, timed)
+        self._cost_s += BESIDE * cpu_s
+        return found
+
+    def _hand_over(
+        self, flush: FlushId, staged: Staged, late: LateRows | Sequence[Row], applied: Mapping[str, Applied]
+    ) -> tuple[list[Row], Future[list[Place]]]:
+        rows: list[Row] = list(staged.rows.items())
+        if late:
+            newer = list(late)
+            self.limit.of_rows(newer)
+            rows += newer
+        chunks = changelog.outbox_chunks(staged.outputs)
+        marker = changelog.marker_entry(Marker(flush, len(rows), len(chunks), applied))
+        entries = changelog.content_entries(flush, rows, chunks)
+        return rows, self._producer.append(self.changelog_topic, self.partition, entries, marker)
 
     def _stage_repair(self, void: frozenset[bytes]) -> None:
         """The newest version of these keys in the log is not ours: write the committed one again (see `replay`)."""
@@ -196,34 +217,22 @@ class PartitionFlusher:
         self.stage({key: self.store.get(key) for key in void if key not in newer}, (), {})
         self.metrics.repaired_rows += len(void)
 
-    async def _append(self, flush: FlushId, entries: Sequence[changelog.Entry]) -> frozenset[bytes]:
+    async def _landed(self, flush: FlushId, landing: Future[list[Place]]) -> frozenset[bytes]:
         """Gives the keys that someone else, not the owner, wrote meanwhile. Raises `Fenced` if we are not the owner."""
-        topic, partition = self.changelog_topic, self.partition
-        where = await self._producer.deliver(Outgoing(topic, partition, *entry) for entry in entries)
-        first, last = self._next_offset, where[-1][1]
+        places = await asyncio.wrap_future(landing)
+        first, last = self._next_offset, places[-1][1]
         self._next_offset = last + 1
-        if last - first == len(entries) - 1:
+        if all(offset == first + index for index, offset in places):
             return frozenset()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._audit, partition, self._owner, flush, first, last)
+        return await loop.run_in_executor(self._executor, self._audit, self.partition, self._owner, flush, first, last)
 
-    def checked_size(self, rows: Mapping[bytes, bytes | None], outputs: Sequence[Output]) -> int:
-        limit = self._settings.max_record_bytes - ENVELOPE_BYTES
-        total = 0
-        for key, row in rows.items():
-            size = len(key) + len(row or b"")
-            if size > limit:
-                raise TooLarge(
-                    f"row {key[:80]!r} of partition {self.partition} has {size} bytes, at most {limit} fit in a record"
-                )
-            total += size
-        for output in outputs:
-            if output.size_bytes > limit:
-                raise TooLarge(
-                    f"output to {output.topic}, key {output.key!r:.80}, has {output.size_bytes} bytes, limit {limit}"
-                )
-            total += output.size_bytes
-        return total
+
+async def _until(event: asyncio.Event, at_s: float) -> None:
+    """The event, or that time (monotonic), whichever is earlier."""
+    wait_s = at_s - time.monotonic()
+    if wait_s > 0 and not event.is_set():
+        await _within(event.wait(), wait_s)
 
 
 async def _within(waiter: asyncio.Future[bool] | object, seconds: float) -> None:
@@ -231,7 +240,3 @@ async def _within(waiter: asyncio.Future[bool] | object, seconds: float) -> None
         await asyncio.wait_for(waiter, seconds)  # type: ignore[arg-type]
     except TimeoutError:
         return
-
-
-def _nothing_more(_partition: int) -> Sequence[Output]:
-    return ()

@@ -17,11 +17,13 @@ from typing import TypeVar
 from streams.atleastonce.audit import audit
 from streams.atleastonce.batch import Output
 from streams.atleastonce.changelog import Applied, FlushId, Owner
-from streams.atleastonce.flush import PartitionFlusher, Tenure
+from streams.atleastonce.flush import PartitionFlusher
 from streams.atleastonce.metrics import Metrics
+from streams.atleastonce.pace import Pace
 from streams.atleastonce.producer import ConfirmedProducer
 from streams.atleastonce.restore import Restorer, StandbyReader, changelog_consumer
 from streams.atleastonce.settings import AtLeastOnceSettings
+from streams.atleastonce.staged import Closing, LateRows, Row, Tenure
 from streams.atleastonce.store import PartitionStore
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,11 @@ class Ownership:
         self._standby: StandbyReader | None = None
         self.topic_ids: dict[str, str] = {}
         self.held: dict[int, Held] = {}
+        self._pace = Pace(settings.flush_share, settings.flush_wait_most_s)
         self.closing: Callable[[int], Sequence[Output]] = lambda _: ()
+        """Asked for each flush that begins: outputs that belong to it but are no reason for one."""
+        self.late_rows: Callable[[int], LateRows | Sequence[Row]] = lambda _: ()
+        """Asked next: changed rows that were not staged (`staged.LateRows`)."""
 
     def flusher(self, partition: int) -> PartitionFlusher | None:
         held = self.held.get(partition)
@@ -146,9 +152,9 @@ class Ownership:
     def _hold(self, partition: int, store: PartitionStore, tenure: Tenure, producer: ConfirmedProducer) -> None:
         flusher = PartitionFlusher(
             partition, self.topic, tenure, store, producer, self._executor, self._settings, self.topic_ids,
-            self._metrics, self._on_flushed, self._audit,
+            self._metrics, self._on_flushed, self._audit, self._pace,
         )  # fmt: skip
-        flusher.closing = lambda p: self.closing(p)
+        flusher.closing = lambda p: Closing(self.closing(p), self.late_rows(p))
         task = asyncio.create_task(flusher.run(), name=f"{self.topic}[{partition}] flusher")
         task.add_done_callback(self._flusher_ended)
         self.held[partition] = Held(flusher, task)

@@ -52,7 +52,11 @@ class Plan:
         letters = settings.dead_letters
         declared.setdefault(letters, TopicSpec(letters, 1, settings.replication))
         changelog = changelog_spec(
-            f"{name}-state-changelog", partitions, settings.replication, settings.compaction_lag_s
+            f"{name}-state-changelog",
+            partitions,
+            settings.replication,
+            settings.compaction_lag_s,
+            settings.max_record_bytes,
         )
         return cls(name, broker, datadir, tuple(inputs), partitions, tuple(declared.values()), changelog)
 

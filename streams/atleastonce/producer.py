@@ -1,7 +1,7 @@
-"""Records that are confirmed, or an error: librdkafka's idempotent producer behind Faust's producer interface (L7, L8).
+"""Records that are confirmed, or an error: librdkafka's idempotent producer (L7, L8).
 
-Stock Faust logs a failed send as a warning and commits the input all the same. Here `flush` (which Faust awaits before
-each commit) and `deliver` raise for any record that the broker did not confirm.
+Stock Faust logs a failed send as a warning and commits the input all the same. Here `flush` (which is awaited before
+each commit), `deliver` and what `append` gives raise for any record that the broker did not confirm.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Iterable, Mapping
+import time
+from collections.abc import Iterable
 from concurrent.futures import Future
+from functools import partial as bound
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Librdkafka
-from faust.transport.producer import Producer as FaustProducer
-from faust.types import TP, RecordMetadata
 
-from streams.atleastonce.batch import Headers, Output, partition_for
+from streams.atleastonce.batch import Headers, Output
+from streams.atleastonce.changelog import Entry
+from streams.atleastonce.declare import RECORD_ENVELOPE_BYTES
 from streams.atleastonce.errors import DeliveryFailed
+from streams.atleastonce.landing import REPORT_EVERY, Delivery, Landing, Place
 from streams.atleastonce.settings import AtLeastOnceSettings
 
 log = logging.getLogger(__name__)
-
-RECORD_ENVELOPE_BYTES = 10_000
-"""Room for headers and batch overhead, so that librdkafka never refuses what `stage` let through."""
+log.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
 
 
 class Outgoing(NamedTuple):
@@ -40,40 +41,21 @@ class Outgoing(NamedTuple):
         return cls(output.topic, output.partition, output.key, output.value, output.headers)
 
 
-class _Delivery:
-    """Counts the reports of one group of records; its future has their (partition, offset) pairs, in order."""
-
-    def __init__(self, count: int) -> None:
-        self.done: Future[list[tuple[int, int]]] = Future()
-        self._at: list[tuple[int, int]] = [(-1, -1)] * count
-        self._open = count
-        if not count:
-            self.done.set_result([])
-
-    def report(self, index: int, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
-            self.fail(DeliveryFailed(f"{message.topic()}[{message.partition()}]: {error.str()} ({error.name()})"))
-            return
-        self._at[index] = (message.partition(), message.offset())
-        self._open -= 1
-        if self._open == 0 and not self.done.done():
-            self.done.set_result(self._at)
-
-    def fail(self, error: DeliveryFailed) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
 def producer_config(bootstrap: str, name: str, settings: AtLeastOnceSettings) -> dict[str, Any]:
-    """librdkafka's settings: nothing is lost or reordered by a retry, keys go where Java clients put them."""
+    """librdkafka's settings: nothing is lost or reordered by a retry, keys go where Java clients put them.
+
+    Records have no time-out of their own, or one could be given up while later ones of its run are sent (see
+    `landing`); `ConfirmedProducer` gives up as a whole after `delivery_timeout_s`.
+    """
     return {
         "bootstrap.servers": bootstrap,
         "client.id": name,
         "enable.idempotence": True,
+        "enable.gapless.guarantee": True,
         "compression.type": "lz4",
         "partitioner": "murmur2_random",
         "linger.ms": settings.linger_ms,
-        "message.timeout.ms": int(settings.delivery_timeout_s * 1000),
+        "message.timeout.ms": 0,
         "request.timeout.ms": int(min(settings.request_timeout_s, settings.delivery_timeout_s) * 1000),
         "message.max.bytes": settings.max_record_bytes + RECORD_ENVELOPE_BYTES,
         "queue.buffering.max.messages": 500_000,
@@ -87,10 +69,15 @@ class ConfirmedProducer:
 
     FULL_WAIT_S = 0.01
     YIELD_EVERY = 1_000
+    LOOK_S = 0.25
+    ROOMY = 100_000
+    """Records in librdkafka's queue (it takes 500,000) up to which a few more are sure to find room."""
 
     def __init__(self, bootstrap: str, name: str, settings: AtLeastOnceSettings) -> None:
         self._librdkafka = Librdkafka(producer_config(bootstrap, name, settings), logger=log)
-        self._open: set[Future[list[tuple[int, int]]]] = set()
+        self._timeout_s = settings.delivery_timeout_s
+        self._open: dict[Future[Any], tuple[Delivery | Landing, float]] = {}
+        """What is not confirmed yet, and since when (s, monotonic)."""
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -121,6 +108,48 @@ class ConfirmedProducer:
                 self._stopping.wait(self.FULL_WAIT_S)
         return delivery.done.result(timeout_s)
 
+    @property
+    def roomy(self) -> bool:
+        """`append` of a few records returns at once."""
+        return len(self._librdkafka) < self.ROOMY
+
+    def append(self, topic: str, partition: int, entries: Iterable[Entry], last: Entry) -> Future[list[Place]]:
+        """Hands a run of records over, `last` at its end; the future has where it landed (see `landing`).
+
+        For a thread: waits while there is no room, and takes about a microsecond a record. Nobody else of this process
+        may write to that partition until it has landed.
+        """
+        landing, produce = Landing(), self._librdkafka.produce
+        self._opened(landing)
+        count = 0
+        for key, value, headers in entries:
+            more: dict[str, Any] = {"headers": list(headers)} if headers else {}
+            if count % REPORT_EVERY == 0:
+                more["on_delivery"] = bound(landing.report, count, False)
+            try:
+                produce(topic, value, key, partition, **more)
+            except BufferError:
+                self._retry(landing, topic, value, key, partition, more)
+            except KafkaException as error:
+                raise self._refused(landing, topic, value, error) from error
+            count += 1
+        key, value, headers = last
+        self._retry(landing, topic, value, key, partition, {"on_delivery": bound(landing.report, count, True)})
+        return landing.done
+
+    def _retry(
+        self, landing: Landing, topic: str, value: bytes | None, key: bytes, partition: int, more: dict[str, Any]
+    ) -> None:
+        while not landing.done.done():
+            try:
+                return self._librdkafka.produce(topic, value, key, partition, **more)  # type: ignore[no-any-return]
+            except BufferError:
+                self._stopping.wait(self.FULL_WAIT_S)
+            except KafkaException as error:
+                raise self._refused(landing, topic, value, error) from error
+        landing.done.result()  # raises: it was given up meanwhile
+        return None
+
     async def flush(self) -> None:
         """Waits for everything handed over so far; raises if anything ever failed, awaited by someone or not."""
         with self._lock:
@@ -134,20 +163,23 @@ class ConfirmedProducer:
         self._poller.join(timeout=5)
         self._librdkafka.flush(1)
 
-    def _new(self, count: int) -> _Delivery:
-        delivery = _Delivery(count)
-        with self._lock:
-            self._open.add(delivery.done)
-        delivery.done.add_done_callback(self._closed)
+    def _new(self, count: int) -> Delivery:
+        delivery = Delivery(count)
+        self._opened(delivery)
         return delivery
 
-    def _closed(self, done: Future[list[tuple[int, int]]]) -> None:
+    def _opened(self, delivery: Delivery | Landing) -> None:
         with self._lock:
-            self._open.discard(done)
+            self._open[delivery.done] = delivery, time.monotonic()
+        delivery.done.add_done_callback(self._closed)
+
+    def _closed(self, done: Future[Any]) -> None:
+        with self._lock:
+            self._open.pop(done, None)
             if not done.cancelled():
                 self._failure = self._failure or done.exception()
 
-    def _produce(self, record: Outgoing, delivery: _Delivery, index: int) -> bool:
+    def _produce(self, record: Outgoing, delivery: Delivery, index: int) -> bool:
         """False: the local queue is full, try again."""
         where = {} if record.partition is None else {"partition": record.partition}
         try:
@@ -162,59 +194,32 @@ class ConfirmedProducer:
         except BufferError:
             return False
         except KafkaException as error:
-            failure = DeliveryFailed(f"{record.topic}: {error.args[0].str()} ({len(record.value or b'')} bytes)")
-            delivery.fail(failure)
-            raise failure from error
+            raise self._refused(delivery, record.topic, record.value, error) from error
         return True
+
+    def _refused(
+        self, delivery: Delivery | Landing, topic: str, value: bytes | None, error: KafkaException
+    ) -> DeliveryFailed:
+        failure = DeliveryFailed(f"{topic}: {error.args[0].str()} ({len(value or b'')} bytes)")
+        delivery.fail(failure)
+        return failure
 
     def _poll(self) -> None:
+        look_at_s = 0.0
         while not self._stopping.is_set():
-            self._librdkafka.poll(0.1)
+            try:
+                self._librdkafka.poll(0.1)
+            except KafkaException as error:  # fatal: this producer sends nothing any more
+                self._give_up(time.monotonic(), error.args[0].str())
+                self._stopping.wait(self.LOOK_S)
+            now_s = time.monotonic()
+            if now_s >= look_at_s:
+                look_at_s = now_s + self.LOOK_S
+                self._give_up(now_s - self._timeout_s, f"not confirmed by the broker within {self._timeout_s} s")
 
-
-class Producer(FaustProducer):  # type: ignore[misc]
-    """What Faust knows as `app.producer`. Topics are created and checked before the start, never from here."""
-
-    confirmed: ConfirmedProducer
-
-    def __post_init__(self) -> None:
-        self.confirmed = self.app.new_confirmed_producer()
-
-    async def on_stop(self) -> None:
-        await super().on_stop()
-        await asyncio.get_running_loop().run_in_executor(None, self.confirmed.stop)
-
-    async def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None,
-        *,
-        transactional_id: str | None = None,
-    ) -> Awaitable[RecordMetadata]:
-        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-        record = Outgoing(topic, partition, key, value, tuple(pairs))
-        return asyncio.ensure_future(self._confirmed(record, await self.confirmed.hand_over([record])))
-
-    async def _confirmed(self, record: Outgoing, delivery: Future[list[tuple[int, int]]]) -> RecordMetadata:
-        [(partition, offset)] = await asyncio.wrap_future(delivery)
-        return RecordMetadata(record.topic, partition, TP(record.topic, partition), offset, None, None)
-
-    async def send_and_wait(self, *args: Any, **kwargs: Any) -> RecordMetadata:
-        return await (await self.send(*args, **kwargs))
-
-    async def flush(self) -> None:
-        await self.buffer.flush()
-        await self.confirmed.flush()
-
-    async def create_topic(self, topic: str, partitions: int, replication: int, **_: Any) -> None:
-        log.debug("topic %s is not created from here: all topics are declared and checked before the start", topic)
-
-    def key_partition(self, topic: str, key: bytes) -> TP:
-        return TP(topic, partition_for(key, self.app.plan.partitions_of(topic)))
-
-    def supports_headers(self) -> bool:
-        return True
+    def _give_up(self, before_s: float, reason: str) -> None:
+        """On deliveries that were begun before that (monotonic) and are not confirmed."""
+        with self._lock:
+            late = [delivery for delivery, since_s in self._open.values() if since_s <= before_s]
+        for delivery in late:
+            delivery.fail(DeliveryFailed(reason))

@@ -20,11 +20,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from streams.atleastonce import changelog
 from streams.atleastonce.changelog import Claim, FlushId, Owner
 from streams.atleastonce.errors import DeliveryFailed, Fenced, Interrupted
-from streams.atleastonce.flush import Tenure
 from streams.atleastonce.metrics import Metrics
 from streams.atleastonce.producer import ConfirmedProducer, Outgoing
 from streams.atleastonce.replay import Position, Replay
 from streams.atleastonce.settings import AtLeastOnceSettings
+from streams.atleastonce.staged import Tenure
 from streams.atleastonce.store import PartitionStore
 
 log = logging.getLogger(__name__)
@@ -168,26 +168,25 @@ class Restorer:
     def _keep(self) -> None:
         rows, position = self._replay.drain()
         if rows:
-            self._store.write(rows, position)
+            self._store.write(rows.items(), position)
             self._metrics.restored_rows += len(rows)
 
     def _repair(self, tenure: Tenure) -> Tenure:
         """Writes the committed version of each void key, so that compaction can't lose it (see `replay`)."""
         position = tenure.position
         if not position.void:
-            self._store.write({}, position)
+            self._store.write((), position)
             return tenure
         rows = {key: self._store.get(key) for key in position.void}
         flush = FlushId(tenure.owner, 0)
-        entries = changelog.flush_entries(flush, rows, (), position.applied)
-        records = [Outgoing(self._topic, self._partition, *entry) for entry in entries]
-        where = self._producer.deliver_blocking(records)
-        if where[0][1] != tenure.next_offset or where[-1][1] != tenure.next_offset + len(entries) - 1:
+        *entries, marker = changelog.flush_entries(flush, rows, (), position.applied)
+        places = self._producer.append(self._topic, self._partition, entries, marker).result()
+        if any(offset != tenure.next_offset + index for index, offset in places):
             raise Fenced(f"{self._where} was claimed by another worker during our restore")
         after = Position(tenure.next_offset, flush, position.applied, frozenset(), position.attempts)
-        self._store.write(rows, after)
+        self._store.write(rows.items(), after)
         self._metrics.repaired_rows += len(rows)
-        return Tenure(tenure.owner, tenure.next_offset + len(entries), after)
+        return Tenure(tenure.owner, tenure.next_offset + len(entries) + 1, after)
 
 
 class StandbyReader:
@@ -234,4 +233,4 @@ class StandbyReader:
         for partition in touched:
             rows, position = self._replays[partition].drain()
             if rows:
-                self._stores[partition].write(rows, position)
+                self._stores[partition].write(rows.items(), position)

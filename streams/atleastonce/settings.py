@@ -16,6 +16,16 @@ class AtLeastOnceSettings(BaseModel):
     flush_interval_s: float = Field(
         1.0, gt=0, le=60, description="Seconds that changed rows may wait when no output waits with them."
     )
+    flush_share: float = Field(
+        0.15,
+        gt=0,
+        le=1,
+        description="Share of one core that the app's flushes may take: after one the next waits, so that under load "
+        "rows that change all the time are written a few times a second. More: shorter waits, more rows written.",
+    )
+    flush_wait_most_s: float = Field(
+        1.0, ge=0, le=60, description="Seconds that outputs wait at most because of `flush_share`; 0 = no pace."
+    )
     flush_rows: int = Field(20_000, ge=1, description="Staged rows of a partition that start a flush at once.")
     flush_bytes: int = Field(8_000_000, ge=1, description="Staged bytes of a partition that start a flush at once.")
     batch_messages: int = Field(

@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,10 @@ class PartitionStore:
         row: bytes | None = self._db.get(_ROW + key)
         return row
 
-    def write(self, rows: Mapping[bytes, bytes | None], position: Position) -> None:
+    def write(self, rows: Iterable[tuple[bytes, bytes | None]], position: Position) -> None:
+        """Of several rows with one key the last counts."""
         batch = rocksdb.WriteBatch()
-        for key, row in rows.items():
+        for key, row in rows:
             if row is None:
                 batch.delete(_ROW + key)
             else:

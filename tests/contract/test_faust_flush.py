@@ -3,82 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streams.atleastonce import AtLeastOnceSettings, Metrics, Output, RawMessage, TooLarge, poison
+from streams.atleastonce import AtLeastOnceSettings, Output, RawMessage, TooLarge, poison
 from streams.atleastonce.batch import Batch, partition_for
 from streams.atleastonce.changelog import Applied, Attempt, FlushId, Owner
 from streams.atleastonce.errors import Fenced
-from streams.atleastonce.flush import PartitionFlusher, Tenure
 from streams.atleastonce.liveness import CommitAge
 from streams.atleastonce.plan import Plan, faust_options
-from streams.atleastonce.producer import Outgoing, producer_config
-from streams.atleastonce.replay import Position, Replay
+from streams.atleastonce.producer import producer_config
+from streams.atleastonce.replay import Position
 from streams.atleastonce.store import PartitionStore, rocksdb_options
 
 OWNER = Owner(3, 99)
 LONG = AtLeastOnceSettings(flush_interval_s=60)
-
-
-class Broker:
-    """Confirms everything after a moment, and remembers the order over all topics."""
-
-    def __init__(self) -> None:
-        self.records: list[Outgoing] = []
-        self.ends: dict[str, int] = {"log": 10}
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def deliver(self, records: Iterable[Outgoing]) -> list[tuple[int, int]]:
-        found = []
-        for record in list(records):
-            self.records.append(record)
-            offset = self.ends.setdefault(record.topic, 0)
-            self.ends[record.topic] += 1
-            found.append((record.partition or 0, offset))
-        await self.gate.wait()
-        return found
-
-    def log(self) -> list[Outgoing]:
-        return [record for record in self.records if record.topic == "log"]
-
-    def replayed(self) -> Replay:
-        replay = Replay(owner=OWNER)
-        for offset, record in enumerate(self.log(), 10):
-            replay.feed(offset, record.key or b"", record.value, record.headers)
-        return replay
-
-
-Make = Callable[..., tuple[PartitionFlusher, Broker, list[Any]]]
-
-
-@pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    tasks: list[asyncio.Task[None]] = []
-    executor = ThreadPoolExecutor(2)
-
-    def build(settings: AtLeastOnceSettings = LONG, audit: Any = None, run: bool = True) -> Any:
-        broker, acked = Broker(), []
-        store = PartitionStore(tmp_path / f"{len(tasks)}.db", settings, "")
-        tenure = Tenure(OWNER, 10, Position())
-        flusher = PartitionFlusher(
-            0, "log", tenure, store, broker, executor, settings, {"in": "id"}, Metrics(),  # type: ignore[arg-type]
-            lambda p, applied: acked.append(applied), audit or (lambda *_: pytest.fail("audited")),
-        )  # fmt: skip
-        if run:
-            tasks.append(asyncio.create_task(flusher.run()))
-        return flusher, broker, acked
-
-    yield build
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    executor.shutdown()
+Make = Callable[..., tuple[Any, Any, list[Any]]]
 
 
 async def test_changelog_comes_first_then_the_outputs_then_the_ack(make: Make) -> None:
@@ -167,7 +110,7 @@ async def test_a_foreign_claim_stops_the_outputs(make: Make) -> None:
 
 async def test_a_zombies_rows_are_repaired_with_the_next_flush(make: Make) -> None:
     flusher, broker, acked = make(audit=lambda *_: frozenset({b"z"}))
-    flusher.store.write({b"z": b"committed"}, Position())
+    flusher.store.write({b"z": b"committed"}.items(), Position())
     broker.ends["log"] += 2
     flusher.stage({b"a": b"1"}, [Output("out", b"k", b"v")], {"in": 7})
     assert await flusher.flushed()
@@ -216,7 +159,7 @@ async def test_an_attempt_ends_with_the_offset_that_it_was_about(make: Make) -> 
 
 def test_a_store_of_another_changelog_is_thrown_away(tmp_path: Path) -> None:
     store = PartitionStore(tmp_path / "0.db", LONG, "first")
-    store.write({b"a": b"1", b"gone": None}, Position(restart_at=5))
+    store.write({b"a": b"1", b"gone": None}.items(), Position(restart_at=5))
     store.close()
     again = PartitionStore(tmp_path / "0.db", LONG, "first")
     assert dict(again.rows()) == {b"a": b"1"}
@@ -233,13 +176,13 @@ def test_a_store_that_is_too_old_or_broken_is_rebuilt(tmp_path: Path) -> None:
 
     path = tmp_path / "0.db"
     store = PartitionStore(path, LONG, "id")
-    store.write({b"a": b"1"}, Position())
+    store.write({b"a": b"1"}.items(), Position())
     store.close()
     for file in path.iterdir():
         os.utime(file, (1, 1))
     old = PartitionStore(path, LONG, "id")
     assert dict(old.rows()) == {}
-    old.write({b"a": b"1"}, Position())
+    old.write({b"a": b"1"}.items(), Position())
     old.close()
     (path / "CURRENT").write_text("nonsense")
     broken = PartitionStore(path, LONG, "id")
@@ -313,14 +256,14 @@ def test_partition_for_agrees_with_java(key: bytes) -> None:
 CHANGED: dict[str, Any] = {
     "commit_interval_s": 7.0, "session_timeout_s": 9.0, "heartbeat_interval_s": 2.0, "request_timeout_s": 33.0,
     "batch_messages": 11, "fetch_max_bytes": 2_000_000, "standby_replicas": 2, "replication": 3, "linger_ms": 9.0,
-    "delivery_timeout_s": 44.0, "max_record_bytes": 5_000, "stop_grace_s": 99.0, "compaction_lag_s": 777,
+    "max_record_bytes": 5_000, "stop_grace_s": 99.0, "compaction_lag_s": 777,
     "dead_letters": "refused", "store_buffer_bytes": 1_000_000,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_every_setting_reaches_what_it_is_for(name: str) -> None:
-    """T9. The others show their effect in the tests above (flush_*, attempts, store_max_age_s) and on a broker."""
+    """T9. The others show their effect in other tests (flush_*, attempts, store_max_age_s, delivery_timeout_s)."""
 
     def effects(settings: AtLeastOnceSettings) -> dict[str, Any]:
         plan = Plan.of("x", "b:1", Path("d"), ["in"], 2, [], settings)

@@ -361,9 +361,10 @@ async def test_l8_stock_flush_gives_up_and_ours_waits(stock: Any, ours: App) -> 
 
 async def test_l7_an_output_over_the_limit_is_refused_before_anything_has_an_effect(ours: App) -> None:
     from streams.atleastonce.flush import PartitionFlusher
+    from streams.atleastonce.staged import SizeLimit
 
     flusher = PartitionFlusher.__new__(PartitionFlusher)
-    flusher._settings, flusher.partition = ours.settings, 0
+    flusher.limit = SizeLimit(0, ours.settings.max_record_bytes)
     flusher.stage = lambda *_: pytest.fail("staged")  # type: ignore[method-assign]
     ours.ownership.held[0] = SimpleNamespace(flusher=flusher)  # type: ignore[assignment]
     ours.consumer.ledgers = {IN: Ledger(0, delivered=6)}

@@ -1,0 +1,28 @@
+"""How often the partitions of an app may write: a share of a core, given in the order in which they ask. Pure.
+
+    cost of a flush (CPU s)   c1          c2            c3
+    may begin at             |-- c1/share --|-- c2/share --|-- c3/share --|   at once, if nothing was written lately
+
+A flush with few rows costs next to nothing, so that its outputs leave after milliseconds. Under full load thousands of
+rows change between any two flushes, each costs a part of a second's share, and rows are written a few times a second.
+"""
+
+from __future__ import annotations
+
+
+class Pace:
+    """`share` of one core that flushing may take; nobody waits for longer than `most_s` for its turn."""
+
+    def __init__(self, share: float, most_s: float) -> None:
+        self._share, self._most_s = share, most_s
+        self._free_at_s = 0.0
+
+    def turn_s(self, expected_cost_s: float, now_s: float) -> float:
+        """Reserves a turn for a flush of that cost; gives when it may begin, at the earliest `now_s`."""
+        begin_s = min(max(self._free_at_s, now_s), now_s + self._most_s)
+        self._free_at_s = begin_s + expected_cost_s / self._share
+        return begin_s
+
+    def correct(self, expected_cost_s: float, cost_s: float) -> None:
+        """What a turn really cost: the turns reserved from now on are earlier or later by the difference."""
+        self._free_at_s += (cost_s - expected_cost_s) / self._share
