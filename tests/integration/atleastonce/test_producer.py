@@ -47,7 +47,7 @@ def test_a_long_run_lands_in_order_and_says_where(kafka: str, unique: str) -> No
 
 
 def test_nothing_lands_behind_a_record_that_the_broker_refuses(kafka: str, unique: str) -> None:
-    """The record in the middle is larger than this topic allows. Without the gapless setting the marker would land."""
+    """The record in the middle is larger than this topic allows."""
     name = topic(kafka, unique, **{"max.message.bytes": "100000"})
     producer = ConfirmedProducer(kafka, unique, AtLeastOnceSettings(delivery_timeout_s=20))
     small = [(b"r%d" % i, os.urandom(900), ()) for i in range(5_000)]
