@@ -1,4 +1,7 @@
-"""Records to bytes and back. `decode` takes all three wires at once; `encode` writes the one it is told to."""
+"""Records to bytes and back. `decode` takes all three wires at once, and a CloudEvent around them.
+
+`encode` writes the wire that it is told to.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from schemas import avro_form, json_form
 from schemas.records import Record
 from schemas.schema_ids import SchemaIds
+from schemas.structured_events import unwrapped
 from schemas.wire import MAX_BYTES, Headers, Wire, wire_of
 
 
@@ -28,6 +32,7 @@ def decode(
     """The record of a message on a topic that carries `allowed`; None for a tombstone. Raises a DecodeError."""
     if data is None:
         return None
+    data, headers = unwrapped(data, headers, max_bytes)
     wire = wire_of(data, headers, max_bytes)
     if wire is Wire.JSON:
         return json_form.one_of_from_json(allowed, data)

@@ -25,6 +25,7 @@ from schemas.errors import BY_REASON, EncodeError, Invalid, Undecodable
 from schemas.records import HealthSignal, HealthSignalBatch, Record
 from schemas.schema_ids import SchemaIds
 from schemas.signal_bytes import read_signal
+from schemas.structured_events import unwrapped
 from schemas.wire import MAX_BYTES, SINGLE_OBJECT_MARKER, Headers, Wire, content_type, wire_of
 
 ALLOWED: tuple[type[Record], ...] = (HealthSignal, HealthSignalBatch)
@@ -59,6 +60,7 @@ def decode_samples(
     """
     if data is None:
         return _columns({"series": [], "series_index": b"", "at": b"", "value": b""})
+    data, headers = unwrapped(data, headers, max_bytes)
     wire = wire_of(data, headers, max_bytes)
     if wire is Wire.JSON:
         return _from_json(data)
