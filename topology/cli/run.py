@@ -1,4 +1,4 @@
-"""`maestro demo|up|worker`: what runs until it is stopped. The work is in `topology.demo` and `topology.app`."""
+"""`maestro demo|up|worker|receive`: what runs until it is stopped. The work is in `topology`'s other packages."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from topology.settings import load_settings
 def register(app: typer.Typer) -> None:
     app.command("demo", epilog="Example: maestro demo --for 60")(demo)
     app.command("up", epilog="Example: maestro up")(up)
+    app.command("receive", epilog="Example: maestro receive --port 4318")(receive)
     app.command("worker", epilog="Example: maestro worker --layers telemetry,healing")(worker)
 
 
@@ -69,5 +70,32 @@ def worker(
     except (LookupError, PluginError) as error:
         raise Misused(str(error)) from error
     except FolderInUseError as error:
+        raise Refused(str(error)) from error
+    raise typer.Exit(status)
+
+
+def receive(
+    port: Annotated[int | None, typer.Option(help="HTTP port; else the setting receiver.port, else 4318.")] = None,
+    adapters: Annotated[
+        bool, typer.Option(help="Also run the adapters of what is received, and of MAESTRO_ADAPTERS.")
+    ] = True,
+    settings_file: SettingsFile = None,
+    broker: Broker = None,
+) -> None:
+    """Takes telemetry over HTTP and UDP: OTLP, Prometheus remote write, CloudEvents, JSON lines, StatsD.
+
+    Against a running Kafka, until SIGTERM or Ctrl-C. On the loopback address unless receiver.host says otherwise.
+    """
+    settings, address = connected(settings_file, broker)
+    from topology.plugins import PluginError
+    from topology.receiver.command import run_receive
+    from topology.worker import FolderInUseError, set_up_logging
+
+    set_up_logging(settings)
+    try:
+        status = run_receive(settings, address, port, with_adapters=adapters)
+    except (LookupError, PluginError) as error:
+        raise Misused(str(error)) from error
+    except (FolderInUseError, OSError) as error:
         raise Refused(str(error)) from error
     raise typer.Exit(status)

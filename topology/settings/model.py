@@ -20,6 +20,7 @@ from streams.policy.settings import PolicySettings
 from streams.routing.settings import RoutingSettings
 from streams.telemetry.settings import TelemetrySettings
 from topology.limits import MAX_RECORD_BYTES
+from topology.settings.receiver import ReceiverSettings
 from topology.topics import BY_NAME, EXTERNAL
 
 ENV_PREFIX = "MAESTRO_"
@@ -140,6 +141,7 @@ class Settings(BaseSettings):
     )
 
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
+    receiver: ReceiverSettings = Field(default_factory=ReceiverSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     polling: PollSettings = Field(default_factory=PollSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
