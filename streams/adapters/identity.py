@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from schemas.columns import NAME_MAX_LENGTH
-
+NAME_MAX_LENGTH = 512
+"""As in `schemas.columns`, which this does not import: settings are read before numpy is. A test compares."""
 NO_NAMES = ("unknown_service",)
 """What SDKs send where nobody gave the service a name (`unknown_service:python`)."""
 

@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 from recorded import MOST, SETTINGS, collectd, converter, otlp, remote_write, samples
 
+from schemas import columns
+from streams.adapters import identity
 from streams.adapters.converter import Converter, named
 from streams.adapters.formats import read
 from streams.adapters.identity import asset_of
@@ -108,6 +110,10 @@ def test_parts_that_come_on_several_partitions_never_give_half_a_figure() -> Non
 )
 def test_the_order_of_identity(attributes: dict[str, str], asset: str) -> None:
     assert asset_of(OTLP_IDENTITY, attributes, "nobody") == asset
+
+
+def test_the_greatest_length_of_a_name_is_said_in_two_places_alike() -> None:
+    assert identity.NAME_MAX_LENGTH == columns.NAME_MAX_LENGTH
 
 
 @pytest.mark.parametrize("rule", ["", "a//b", "a?", "a?/b?"])
