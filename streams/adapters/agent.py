@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from schemas.columns import SampleColumns, Series
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, TooLarge
 from schemas.samples import encode_samples
 from schemas.schema_ids import SchemaIds
 from schemas.wire import Wire
@@ -27,7 +27,7 @@ from streams.adapters.points import told
 from streams.adapters.rounds import Figure
 from streams.adapters.rows import Rows
 from streams.adapters.settings import IntakeSettings
-from streams.atleastonce import App, Batch, Output, dead_letter
+from streams.atleastonce import App, Batch, Message, Output, RawMessage, dead_letter
 from streams.runtime.attach import AppHost, Batches
 from streams.runtime.counters import Counters
 from streams.runtime.ingest import refusal, steps_of
@@ -35,6 +35,7 @@ from streams.runtime.runner import Host
 
 log = structlog.get_logger()
 SIGNALS = "health-signals"
+KEPT_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class AdapterRunner:
                 reading = read(self.config.format, message.value, self.config.intake, self.config.max_bytes)
             except DecodeError as error:
                 self.counters.refused += 1
-                outputs.append(dead_letter(batch.topic, batch.partition, message, *refusal(error)))
+                outputs.append(refused(batch, message, error))
                 continue
             if reading.faults:
                 self.counters.refused += len(reading.faults)
@@ -125,6 +126,16 @@ class AdapterRunner:
         for asset_id, columns in columns_by_asset(figures, self.config.name, self.config.intake.max_rows_per_record):
             value = encode_samples(columns, self.config.wire, schema_ids=self.config.schema_ids)
             yield Output(SIGNALS, asset_id.encode(), value, headers)
+
+
+def refused(batch: Batch, message: Message, error: DecodeError) -> Output:
+    """The dead letter. A foreign topic may carry what ours cannot: of a message too large, the beginning is kept."""
+    code, reason = refusal(error)
+    if isinstance(error, TooLarge):
+        reason += f"; the first {KEPT_BYTES} bytes are here, all of it is where it was"
+        start = bytes(message.value or b"")[:KEPT_BYTES]
+        message = RawMessage(message.offset, message.timestamp, (message.key or b"")[:KEPT_BYTES], start)
+    return dead_letter(batch.topic, batch.partition, message, code, reason)
 
 
 def columns_by_asset(figures: Sequence[Figure], source: str, most_rows: int) -> Iterator[tuple[str, SampleColumns]]:

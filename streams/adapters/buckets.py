@@ -8,12 +8,14 @@ from itertools import pairwise
 
 from streams.adapters.points import Bucket
 
+MOST_BUCKETS = 2_000
+"""With observations in them, of one distribution: they are kept in a row. SDKs keep 160."""
 Side = tuple[int, Sequence[int]]
 """Offset of the first bucket, counts."""
 
 
 def explicit(bounds: Sequence[float], counts: Sequence[float]) -> tuple[Bucket, ...] | None:
-    """None = the sender keeps no buckets."""
+    """None = the sender keeps no buckets, or more than we do."""
     if not counts:
         return None
     if len(counts) != len(bounds) + 1:
@@ -21,10 +23,11 @@ def explicit(bounds: Sequence[float], counts: Sequence[float]) -> tuple[Bucket, 
     if not all(map(math.isfinite, bounds)) or any(a >= b for a, b in pairwise(bounds)):
         raise ValueError("bucket bounds do not ascend")
     ends = (-math.inf, *bounds, math.inf)
-    return tuple((low, high, float(n)) for (low, high), n in zip(pairwise(ends), counts, strict=True) if n)
+    found = tuple((low, high, float(n)) for (low, high), n in zip(pairwise(ends), counts, strict=True) if n)
+    return found if len(found) <= MOST_BUCKETS else None
 
 
-def exponential(scale: int, zero: tuple[int, float], positive: Side, negative: Side) -> tuple[Bucket, ...]:
+def exponential(scale: int, zero: tuple[int, float], positive: Side, negative: Side) -> tuple[Bucket, ...] | None:
     """Base 2^(2^-scale); bucket i holds base^i < x <= base^(i+1), mirrored below zero (OTLP data model)."""
     if not -20 <= scale <= 20:
         raise ValueError(f"scale {scale} is not between -20 and 20")
@@ -34,7 +37,8 @@ def exponential(scale: int, zero: tuple[int, float], positive: Side, negative: S
     above = [(_power(scale, i), _power(scale, i + 1), float(n)) for i, n in _indexed(positive)]
     below = [(-_power(scale, i + 1), -_power(scale, i), float(n)) for i, n in _indexed(negative)]
     middle = [(-threshold, threshold, float(zeros))] if zeros else []
-    return (*reversed(below), *middle, *above)
+    found = (*reversed(below), *middle, *above)
+    return found if len(found) <= MOST_BUCKETS else None
 
 
 def _indexed(side: Side) -> list[tuple[int, int]]:

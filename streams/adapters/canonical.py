@@ -37,13 +37,15 @@ class Share:
     of: frozenset[str] | None = None
     complement: bool = False
 
-    def part(self, name: str, attributes: Attributes) -> str:
+    def places(self, name: str, attributes: Attributes) -> tuple[bool, bool]:
+        """Whether a series counts above and below the line."""
         given = dict(attributes)
-        return next((given[key] for key in self.by if key in given), name)
+        part = next((given[key] for key in self.by if key in given), name)
+        return part in self.above, self.of is None or part in self.of
 
-    def value(self, parts: Sequence[tuple[str, float]]) -> float | None:
-        above = [value for part, value in parts if part in self.above]
-        whole = sum(value for part, value in parts if self.of is None or part in self.of)
+    def value(self, parts: Sequence[tuple[bool, bool, float]]) -> float | None:
+        above = [value for counts, _, value in parts if counts]
+        whole = sum(value for _, counts, value in parts if counts)
         if not above or whole <= 0:
             return None
         share = min(1.0, max(0.0, sum(above) / whole))
@@ -123,39 +125,6 @@ class Served(NamedTuple):
 
     interval: Interval
     failed: bool | None
-
-
-def served(parts: Sequence[Served], factor_ms: float) -> list[tuple[str, str, float]]:
-    """(metric, unit, value) of everything that can be said; durations x `factor_ms` are ms."""
-    intervals = [part.interval for part in parts]
-    count = sum(i.count for i in intervals)
-    found = [("throughput_per_s", "1/s", sum(i.count / i.seconds for i in intervals if i.seconds))]
-    if not any(i.seconds for i in intervals):
-        found = []
-    if count > 0:
-        found += [(f"latency_ms{name}", "ms", v * factor_ms) for name, v in figures(merged(intervals))]
-        if any(part.failed is not None for part in parts):
-            found.append(("error_rate", "1", sum(p.interval.count for p in parts if p.failed) / count))
-    return found
-
-
-def merged(intervals: Sequence[Interval]) -> Interval:
-    """Of several attribute sets. What one of them does not tell, the sum does not tell either."""
-    busy = [i for i in intervals if i.count > 0]
-    totals = [i.total for i in busy]
-    buckets: dict[tuple[float, float], float] = {}
-    for low, high, n in (bucket for i in busy for bucket in i.buckets or ()):
-        buckets[low, high] = buckets.get((low, high), 0.0) + n
-    told = sorted((low, high, n) for (low, high), n in buckets.items())
-    least, most = [i.least for i in busy], [i.most for i in busy]
-    return Interval(
-        None,
-        sum(i.count for i in busy),
-        None if None in totals else sum(t for t in totals if t is not None),
-        None if any(i.buckets is None for i in busy) else tuple(told),
-        None if None in least or not least else min(x for x in least if x is not None),
-        None if None in most or not most else max(x for x in most if x is not None),
-    )
 
 
 def figures(interval: Interval) -> list[tuple[str, float]]:

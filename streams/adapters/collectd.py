@@ -18,11 +18,12 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from schemas.columns import NAME_MAX_LENGTH
 from schemas.errors import Reason, Undecodable
-from streams.adapters.points import Kind, Number, Origin, Reading, time_fault, told
+from streams.adapters.points import Kind, Number, Origin, Reading, attributes_from, time_fault, told
 from streams.adapters.settings import IntakeSettings
 
+NAMES_MAX_LENGTH = 200
+"""collectd's own limit is 128 for each (DATA_MAX_NAME_LEN)."""
 TOTALS = frozenset({"derive", "counter", "total"})
 NAMES = {
     "load": ("shortterm", "midterm", "longterm"), "if_octets": ("rx", "tx"), "if_packets": ("rx", "tx"),
@@ -121,14 +122,16 @@ def _add(
     values: Iterable[tuple[str, str, float | None]],
 ) -> None:
     plugin, plugin_instance, kind, kind_instance = parts
-    if not host or not plugin or not kind or len(host) > NAME_MAX_LENGTH:
-        raise ValueError("host, plugin and type must be there")
+    if not (host and plugin and kind) or max(len(host), len(plugin) + len(kind)) > NAMES_MAX_LENGTH:
+        raise ValueError(f"host, plugin and type must be there and have at most {NAMES_MAX_LENGTH} characters")
     if (wrong := time_fault(at)) is not None:
         reading.refuse(f"{host}/{plugin}", Reason.TIME_OUT_OF_RANGE, wrong)
         return
     metric = plugin if plugin == kind else f"{plugin}.{kind}"
-    attributes = tuple((k, v) for k, v in (("instance", plugin_instance), ("type", kind_instance)) if v)
+    instances = {"instance": plugin_instance, "type": kind_instance}
+    attributes = attributes_from({k: v for k, v in instances.items() if v})
     for name, source, value in values:
+        name = str(name)[:NAMES_MAX_LENGTH]
         origin = Origin(host, metric if name == "value" else f"{metric}.{name}", UNITS.get(kind, ""), attributes)
         number = _number(origin, at, str(source).lower(), value, settings)
         if math.isinf(number.value or 0.0):

@@ -16,8 +16,20 @@ from schemas.columns import NAME_MAX_LENGTH
 from schemas.records import LATEST_AT
 from streams.adapters import prom_types, units
 from streams.adapters.canonical import DIRECT, DURATIONS, SHARES, Served, figures, is_error
-from streams.adapters.points import Attributes, Distribution, Ended, Kind, Number, Origin, Point, Reading, Untyped
-from streams.adapters.rates import attribute_text, end, interval, rate
+from streams.adapters.points import (
+    Attributes,
+    Distribution,
+    Ended,
+    Kind,
+    Number,
+    Origin,
+    Point,
+    Reading,
+    Untyped,
+    attribute_text,
+    mark,
+)
+from streams.adapters.rates import end, interval, rate
 from streams.adapters.rounds import Figure, Requests, Shares
 from streams.adapters.rows import Rows
 from streams.adapters.settings import IntakeSettings
@@ -126,17 +138,17 @@ class Converter:
         if not origin.attributes:
             return True
         key = ids.row_key("sets", origin.asset_id, origin.metric)
-        row = self.rows.get(key) or [0, {}]
-        name = attribute_text(origin.attributes)
-        noted = row[1].get(name)
+        newest, sets = self.rows.get(key) or [0, {}]
+        name = mark(origin)
+        noted = sets.get(name)
         if noted is not None and at - noted < SET_MS:
             return True
-        sets = row[1]
         if noted is None and len(sets) >= self._settings.attribute_sets:
             sets = {one: seen for one, seen in sets.items() if at - seen < FORGOTTEN_MS}
             if len(sets) >= self._settings.attribute_sets:
                 return False
-        self.rows.put(key, [max(at, row[0]), {**sets, name: at}])
+        sets[name] = at
+        self.rows.put(key, [max(at, newest), sets])
         return True
 
     def _note_type(self, name: str, kind: str) -> None:

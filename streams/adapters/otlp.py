@@ -18,6 +18,7 @@ from streams.adapters.buckets import explicit, exponential
 from streams.adapters.identity import asset_of
 from streams.adapters.otlp_json import Metric, Resource, resources_of_json
 from streams.adapters.points import (
+    UNIT_MAX_LENGTH,
     Attributes,
     Distribution,
     Ended,
@@ -26,6 +27,7 @@ from streams.adapters.points import (
     Origin,
     Point,
     Reading,
+    attributes_from,
     time_fault,
     value_fault,
 )
@@ -93,7 +95,7 @@ def _read_metric(asset_id: str, metric: Metric, place: str, reading: Reading) ->
         return
     for number, point in enumerate(metric.points):
         at = point.time_unix_nano // NS_PER_MS
-        origin = Origin(asset_id, metric.name, metric.unit, attributes_of(point.attributes))
+        origin = Origin(asset_id, metric.name, metric.unit[:UNIT_MAX_LENGTH], attributes_of(point.attributes))
         try:
             if (wrong := time_fault(at)) is not None:
                 raise BadPoint(wrong, Reason.TIME_OUT_OF_RANGE)
@@ -193,7 +195,7 @@ READERS: dict[str, Callable[[Metric, object, Origin, int], list[Point]]] = {
 
 
 def attributes_of(pairs: Iterable[KeyValue]) -> Attributes:
-    return tuple(sorted(_texts(pairs).items()))
+    return attributes_from(_texts(pairs))
 
 
 def _texts(pairs: Iterable[KeyValue]) -> dict[str, str]:

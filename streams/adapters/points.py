@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from schemas.errors import Reason
@@ -15,6 +17,10 @@ Attributes = tuple[tuple[str, str], ...]
 """Sorted pairs that tell the data points of one metric of one asset apart."""
 
 
+ATTRIBUTES_MAX_LENGTH = 1_000
+UNIT_MAX_LENGTH = 63
+
+
 class Origin(NamedTuple):
     """Which series a point belongs to, in its sender's words (the asset id is decided already)."""
 
@@ -22,6 +28,27 @@ class Origin(NamedTuple):
     metric: str
     unit: str = ""
     attributes: Attributes = ()
+
+
+def attributes_from(pairs: Mapping[str, str]) -> Attributes:
+    """Sorted; those that are longer than a name may be become one digest, so that series stay apart and state small."""
+    if sum(len(name) + len(value) for name, value in pairs.items()) > ATTRIBUTES_MAX_LENGTH:
+        return (("attributes", _digest(attribute_text(tuple(sorted(pairs.items()))))),)
+    return tuple(sorted(pairs.items()))
+
+
+def attribute_text(attributes: Attributes) -> str:
+    return ",".join(f"{name}={value}" for name, value in attributes)
+
+
+@lru_cache(maxsize=65_536)
+def mark(origin: Origin) -> str:
+    """A short name of a series among those of its asset."""
+    return _digest(f"{origin.metric}|{attribute_text(origin.attributes)}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 class Kind(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streams.adapters.points import Attributes, Bucket, Distribution, Ended, Kind, Number, Origin
+from streams.adapters.points import Bucket, Distribution, Ended, Kind, Number, Origin
 from streams.adapters.rows import Rows
 from streams.kit import ids
 
@@ -98,7 +98,3 @@ def _added(now: tuple[Bucket, ...] | None, last: list[list[object]] | None) -> t
     if before or any(n < 0 for _, _, n in added):
         return None
     return tuple(bucket for bucket in added if bucket[2])
-
-
-def attribute_text(attributes: Attributes) -> str:
-    return ",".join(f"{name}={value}" for name, value in attributes)

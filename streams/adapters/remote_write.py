@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError as ProtobufError
 from schemas.columns import NAME_MAX_LENGTH
 from schemas.errors import Reason, TooLarge, Undecodable
 from streams.adapters.identity import asset_of
-from streams.adapters.points import Origin, Reading, Untyped, time_fault
+from streams.adapters.points import Origin, Reading, Untyped, attributes_from, time_fault
 from streams.adapters.settings import IntakeSettings
 
 STALE = 0x7FF0000000000002
@@ -52,7 +52,8 @@ def read_remote_write(data: bytes, settings: IntakeSettings) -> Reading:
         raise Undecodable(f"not a remote write request: {error}") from error
     if not request.timeseries and not request.metadata:
         raise Undecodable("not a remote write request: neither series nor metadata in it")
-    reading = Reading(types={m.metric_family_name: TYPES[m.type] for m in request.metadata if m.type in TYPES})
+    told = ((m.metric_family_name, m.type) for m in request.metadata if len(m.metric_family_name) <= NAME_MAX_LENGTH)
+    reading = Reading(types={name: TYPES[kind] for name, kind in told if kind in TYPES})
     for number, series in enumerate(request.timeseries):
         _read_series(series, f"series {number}", settings, reading)
     return reading
@@ -82,7 +83,7 @@ def _read_series(series: Any, place: str, settings: IntakeSettings, reading: Rea
             f"{place}, {name}", Reason.INVALID, "native histograms are not read: send_native_histograms: false"
         )
     known = {part.rstrip("?") for rule in settings.remote_write_identity for part in rule.split("/")}
-    attributes = tuple(sorted((k, v) for k, v in labels.items() if k not in known))
+    attributes = attributes_from({k: v for k, v in labels.items() if k not in known})
     origin = Origin(asset_id, name, unit_in(name), attributes)
     for sample in series.samples:
         at = sample.timestamp

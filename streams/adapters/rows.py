@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 
 Row = list[Any]
+MOST_ROW_BYTES = 500_000
+"""Half of what brokers take by default; a row beyond it is forgotten, and its series begin anew."""
 
 
 class Rows:
@@ -26,7 +28,7 @@ class Rows:
         return len(self._rows)
 
     def get(self, key: str) -> Row | None:
-        """A row that must not be changed but by `put`."""
+        """A row; one that is changed in place must be `put` again, or the change is not stored."""
         return self._rows.get(key)
 
     def put(self, key: str, row: Row) -> None:
@@ -43,4 +45,12 @@ class Rows:
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Rows changed since the last call, encoded; None = gone."""
         changed, self._changed = sorted(self._changed), set()
-        return {k.encode(): orjson.dumps(row) if (row := self._rows.get(k)) is not None else None for k in changed}
+        return {key.encode(): self._encoded(key) for key in changed}
+
+    def _encoded(self, key: str) -> bytes | None:
+        row = self._rows.get(key)
+        data = None if row is None else orjson.dumps(row)
+        if data is not None and len(data) > MOST_ROW_BYTES:
+            del self._rows[key]
+            return None
+        return data

@@ -50,7 +50,7 @@ class IntakeSettings(BaseModel):
     attribute_sets: int = Field(
         1_000,
         ge=1,
-        le=100_000,
+        le=10_000,
         description="series that one metric of one asset may have by its attributes; more are counted, not kept "
         "[bounds what one label with ids in it can cost]",
     )

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from streams.adapters import units
 from streams.adapters.converter import named
 from streams.adapters.identity import asset_of
-from streams.adapters.points import Origin
+from streams.adapters.points import Origin, attributes_from
 from streams.adapters.rounds import Figure
 
 MAX_SERIES = 20_000
@@ -112,7 +112,7 @@ class Aggregator:
         if not asset_id:
             raise ValueError("no asset: none of the tags that receiver.statsd_identity names")
         known = {part.rstrip("?") for rule in self._identity for part in rule.split("/")}
-        attributes = tuple(sorted((k, v) for k, v in metric.tags.items() if k not in known))
+        attributes = attributes_from({k: v for k, v in metric.tags.items() if k not in known})
         kind = "ms" if metric.kind in ("h", "d") else metric.kind
         key = (Origin(asset_id, metric.name, "ms" if metric.kind == "ms" else "", attributes), kind)
         series = self._series.get(key)

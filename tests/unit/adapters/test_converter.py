@@ -8,12 +8,13 @@ from recorded import MOST, SETTINGS, collectd, converter, otlp, remote_write, sa
 
 from schemas import columns
 from streams.adapters import identity
+from streams.adapters.buckets import MOST_BUCKETS, explicit, exponential
 from streams.adapters.converter import Converter, named
 from streams.adapters.formats import read
 from streams.adapters.identity import asset_of
-from streams.adapters.points import Kind, Number, Origin, Reading
+from streams.adapters.points import Kind, Number, Origin, Reading, attributes_from
 from streams.adapters.rounds import Figure
-from streams.adapters.rows import Rows
+from streams.adapters.rows import MOST_ROW_BYTES, Rows
 from streams.adapters.settings import OTLP_IDENTITY, IntakeSettings
 
 T0 = 1_700_000_000_000
@@ -56,6 +57,28 @@ def test_an_attribute_set_that_was_silent_for_a_day_makes_room() -> None:
     by = converter(IntakeSettings(attribute_sets=2))
     by.take(Reading([level("old"), level("older")]))
     assert len(by.take(Reading([level("new", T0 + 86_400_000)]))) == 1
+
+
+def test_attributes_of_any_length_stay_apart_and_small() -> None:
+    long = [attributes_from({"k": "x" * 5_000 + end}) for end in "ab"]
+    assert all(len(attributes[0][1]) < 50 for attributes in long)
+    assert long[0] != long[1]
+    assert attributes_from({"b": "2", "a": "1"}) == (("a", "1"), ("b", "2"))
+
+
+def test_a_row_that_no_broker_takes_is_forgotten_and_not_stored() -> None:
+    rows = Rows(10)
+    rows.put("big", [T0, "x" * MOST_ROW_BYTES])
+    rows.put("small", [T0, 1])
+    assert rows.take_changes() == {b"big": None, b"small": b"[1700000000000,1]"}
+    assert rows.get("big") is None
+
+
+def test_a_distribution_with_more_buckets_than_a_row_takes_keeps_its_mean() -> None:
+    bounds = [float(i) for i in range(MOST_BUCKETS + 1)]
+    assert explicit(bounds, [1] * (len(bounds) + 1)) is None
+    assert exponential(0, (0, 0.0), (-600, [1] * 500), (-600, [1] * 500)) is not None
+    assert exponential(3, (0, 0.0), (-600, [1] * 1_500), (-600, [1] * 1_500)) is None
 
 
 def test_the_longest_silent_totals_are_forgotten_first() -> None:

@@ -1,0 +1,115 @@
+"""What an adapter stages for a batch: rows, signals by asset, dead letters, the offset; without Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from recorded import SETTINGS, collectd, otlp
+
+from schemas.codec import decode
+from schemas.records import HealthSignalBatch
+from streams.adapters.agent import KEPT_BYTES, AdapterConfig, AdapterRunner
+from streams.atleastonce import Batch, Output, RawMessage
+
+MAX_BYTES = 100_000
+
+
+@dataclass
+class Host:
+    """Where the app would be."""
+
+    stored: dict[bytes, bytes] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
+    applied: dict[str, int] = field(default_factory=dict)
+
+    def stage(
+        self,
+        partition: int,
+        *,
+        rows: Mapping[bytes, bytes | None],
+        outputs: Sequence[Output],
+        applied: Mapping[str, int],
+    ) -> None:
+        for key, row in rows.items():
+            if row is None:
+                self.stored.pop(key, None)
+            else:
+                self.stored[key] = row
+        self.outputs += outputs
+        self.applied.update(applied)
+
+    def rows(self, _partition: int) -> Iterable[tuple[bytes, bytes]]:
+        return self.stored.items()
+
+    def fail(self, error: BaseException) -> None:
+        raise error
+
+    def of(self, topic: str) -> list[Output]:
+        return [output for output in self.outputs if output.topic == topic]
+
+
+def adapter(host: Host, form: str = "otlp") -> AdapterRunner:
+    return AdapterRunner(AdapterConfig("adapter-t", "t", form, SETTINGS, MAX_BYTES), host)
+
+
+def batch(values: Iterable[bytes | None], start: int = 0) -> Batch:
+    messages = [RawMessage(start + i, 0, bytes(16), value) for i, value in enumerate(values)]
+    return Batch("t", 0, messages)
+
+
+def test_signals_are_batches_by_asset_and_a_batch_of_messages_is_one_step() -> None:
+    host = Host()
+    runner = adapter(host)
+    runner.process(batch([*otlp("otlp_proto", "checkout-1"), *otlp("otlp_proto", "checkout-2")]))
+    assert [output.key for output in host.outputs] == [b"shop/checkout/checkout-1", b"shop/checkout/checkout-2"]
+    assert host.applied == {"t": 6}
+    for output in host.outputs:
+        record = decode((HealthSignalBatch,), output.value, output.headers)
+        assert isinstance(record, HealthSignalBatch)
+        assert {key.asset_id for key in record.series} == {(output.key or b"").decode()}
+        assert record.source == "adapter-t"
+    assert runner.points["samples"] == sum(
+        len(decode((HealthSignalBatch,), o.value, o.headers).at)  # type: ignore[union-attr]
+        for o in host.outputs
+    )
+
+
+def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on() -> None:
+    host = Host()
+    good = collectd("json")[0]
+    runner = adapter(host, "collectd")
+    runner.process(batch([good, b"[{]", None, b"", b"[{}]", good], start=40))
+    letters = [dict(output.headers) for output in host.of("dead-letters")]
+    assert [(h["offset"], h["error"]) for h in letters] == [
+        (b"41", b"undecodable"),
+        (b"43", b"empty"),
+        (b"44", b"invalid"),
+    ]
+    assert len(host.of("health-signals")) == 1
+    assert runner.counters.refused == 3
+    assert host.applied == {"t": 46}
+
+
+def test_of_a_message_too_large_for_a_dead_letter_the_beginning_is_kept() -> None:
+    host = Host()
+    adapter(host).process(batch([b"x" * (MAX_BYTES + 1)]))
+    [letter] = host.outputs
+    assert dict(letter.headers)["error"] == b"too_large"
+    assert len(letter.value or b"") == KEPT_BYTES
+
+
+def test_a_new_owner_goes_on_where_the_last_one_was() -> None:
+    messages = otlp("otlp_proto", "checkout-1")
+    at_once, handed_over = Host(), Host()
+    adapter(at_once).process(batch(messages))
+    for i, message in enumerate(messages):
+        adapter(handed_over).process(batch([message], start=i))
+    assert handed_over.stored == at_once.stored
+
+    def samples(host: Host) -> list[tuple[str, float]]:
+        records = [decode((HealthSignalBatch,), o.value, o.headers) for o in host.outputs]
+        found = [r for r in records if isinstance(r, HealthSignalBatch)]
+        return [(r.series[i].metric, v) for r in found for i, v in zip(r.series_index, r.value, strict=True)]
+
+    assert samples(handed_over) == samples(at_once)
