@@ -7,7 +7,7 @@ acceptable rows only; refused rows are listed in `rejected`, so that a bad row c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -44,7 +44,8 @@ class RejectedRow:
 class SampleColumns:
     """Samples of one source. Invariant: equal column lengths; finite values; times and indexes in range."""
 
-    series: tuple[Series, ...]
+    series: Sequence[Series]
+    """Of a gatherer it grows from one set of columns to the next, and has many that none of these rows is of."""
     series_index: NDArray[np.int32]
     at: NDArray[np.int64]
     value: NDArray[np.float64]
@@ -58,6 +59,17 @@ class SampleColumns:
         """The samples `start` to `stop`, without `rejected` (which was about the whole message)."""
         part = slice(start, stop)
         return SampleColumns(self.series, self.series_index[part], self.at[part], self.value[part], self.source)
+
+    def compact(self) -> SampleColumns:
+        """The same rows with those series only that they are of; itself if that are all."""
+        used = np.zeros(len(self.series), np.bool_)
+        used[self.series_index] = True
+        kept = np.flatnonzero(used)
+        if len(kept) == len(used):
+            return self
+        number = np.cumsum(used, dtype=np.int32) - 1
+        series = tuple(self.series[i] for i in kept.tolist())
+        return SampleColumns(series, number[self.series_index], self.at, self.value, self.source, self.rejected)
 
     def series_of(self, row: int) -> Series:
         key: Series = self.series[int(self.series_index[row])]

@@ -7,7 +7,7 @@ same in every message, is recognised by its bytes and read once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from io import BytesIO
@@ -79,16 +79,27 @@ def read_common_signal(
     For whoever gathers many messages into one set of columns. None says nothing about the message but that
     `decode_samples` has to look at it.
     """
-    if len(data) > max_bytes or not data.startswith(_signal_head()):
+    if len(data) > max_bytes or not data.startswith(signal_head()):
         return None
-    if headers and content_type(headers) not in (None, Wire.SINGLE_OBJECT.value):
+    if headers and not is_common_form(headers):
         return None
     found = read_signal(data, _HEAD_BYTES)
     return None if found is None or columns.fault(found[0], found[1], found[2]) else found
 
 
+_OWN_HEADERS = ("content-type", Wire.SINGLE_OBJECT.value.encode())
+
+
+def is_common_form(headers: Headers) -> bool:
+    """Whether these headers say nothing against our own wire."""
+    if isinstance(headers, Sequence) and len(headers) == 1 and headers[0] == _OWN_HEADERS:
+        return True
+    return content_type(headers) in (None, Wire.SINGLE_OBJECT.value)
+
+
 @cache
-def _signal_head() -> bytes:
+def signal_head() -> bytes:
+    """The first bytes of a HealthSignal of the current schema on our own wire."""
     return SINGLE_OBJECT_MARKER + catalog.current(HealthSignal).fingerprint
 
 

@@ -56,6 +56,13 @@ def read_signal(data: bytes, at: int) -> tuple[Series, int, float, str] | None:
     return None if source is None else (series, time, value, source)
 
 
+def read_names(data: bytes, at: int) -> bytes:
+    """The bytes that name the series of a body that `read_signal` takes: asset id, metric and unit, with lengths."""
+    value_at = _after_short_text(data, _after_short_text(data, at))
+    unit_at = value_at + 8
+    return data[at:value_at] + data[unit_at : _after_short_text(data, unit_at)]
+
+
 def _after_short_text(data: bytes, at: int) -> int:
     """Where a string of at most 63 bytes ends. Raises ValueError for any other."""
     doubled_length = data[at]

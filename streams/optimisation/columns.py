@@ -45,7 +45,7 @@ class Intake:
         causes: Callable[[int], str],
     ) -> None:
         self.optimizer, self.rows, self.world, self.causes = optimizer, rows, world, causes
-        self.columns = columns
+        self.columns = columns.compact()
         self.changed: dict[str, AssetRow] = {}
         self.told: list[tuple[Order, Emission]] = []
         self.assets: list[str] = []

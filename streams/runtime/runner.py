@@ -23,7 +23,7 @@ from streams.runtime.counters import Counters
 from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on, steps_of
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
-from streams.runtime.samples import gather
+from streams.runtime.samples import Gatherers
 from streams.runtime.views import ViewReader, ViewRecord
 
 log = structlog.get_logger()
@@ -81,6 +81,7 @@ class LayerRunner:
         self._offsets: dict[str, int] = {}
         self._recent: deque[ViewRecord] = deque(maxlen=KEPT_VIEW_RECORDS)
         self._waiting: set[int] = set()
+        self._gatherers = Gatherers(config.inputs)
         self.on_loaded: Callable[[int, Owned], None] = lambda _partition, _owned: None
         self._reader = ViewReader(config.broker, config.views, self.take_views, host.fail, f"maestro-{layer.name}")
         self._ticker: asyncio.Task[None] | None = None
@@ -113,6 +114,7 @@ class LayerRunner:
         """Everything of it was flushed, or will be read again by its new owner."""
         self._waiting.discard(partition)
         self.owned.pop(partition, None)
+        self._gatherers.lost(partition)
 
     def _load(self, partition: int) -> None:
         self._waiting.discard(partition)
@@ -146,7 +148,7 @@ class LayerRunner:
         self.commit(batch.partition, owned, emissions, outputs, {batch.topic: batch.next_offset})
 
     def _samples(self, owned: Owned, batch: Batch) -> tuple[list[Emission], list[Output]]:
-        found = gather(self.config.inputs[batch.topic], batch.partition, batch.messages)
+        found = self._gatherers.gather(batch)
         outputs = self._reported(batch.topic, found.outputs, found.refused, found.sent_on)
         if found.columns is None or len(found.columns) == 0:
             return [], outputs

@@ -1,122 +1,156 @@
-"""Messages of health-signals to one set of columns; each bad row is refused, each misplaced row sent on. Pure."""
+"""Messages of health-signals to columns; each bad row is refused, each misplaced row sent on. Pure.
+
+A `Gatherer` serves one partition. It numbers the series that it meets once and for all, so that whoever takes the
+columns can keep what it knows of a series by its number, and remembers what was found out about names and senders'
+tables. What it remembers changes how fast a message is read, never what is read.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.columns import RejectedRow, SampleColumns, Series
-from schemas.errors import DecodeError, Reason
-from schemas.samples import encode_samples, read_common_signal
-from schemas.wire import Wire
-from streams.atleastonce.batch import Message, Output, dead_letter, partition_for
-from streams.runtime.ingest import Rules, read_samples, refusal
+from schemas.columns import SampleColumns, Series
+from schemas.records import EARLIEST_AT, LATEST_AT
+from schemas.samples import is_common_form, read_common_signal, signal_head
+from schemas.signal_bytes import read_names
+from streams.atleastonce.batch import Batch, Message, partition_for
+from streams.runtime.causes import SINGLE, Causes
+from streams.runtime.ingest import Rules
+from streams.runtime.sample_messages import Gathered, of_message, only, sent_home
+from streams.runtime.signal_scan import HEAD_BYTES, NOT_TAKEN, NameTable, scan
 
-SHOWN_ROWS = 5
+MOST_SERIES = 1_000_000
+"""Series and their names that a gatherer remembers, some 200 bytes each; with one more it begins anew."""
+MOST_TABLES = 256
+MOST_KEYS = 1_000_000
 
-_Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]
-"""Series numbers, times and values of some rows."""
-
-
-@dataclass(slots=True)
-class Gathered:
-    """`columns` None = no acceptable sample. `outputs`: dead letters and records sent to where they belong."""
-
-    columns: SampleColumns | None
-    causes: Causes
-    outputs: list[Output]
-    refused: int
-    sent_on: int
+_Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]
+"""Series numbers, times, values, offsets and rows within the message."""
 
 
-@dataclass(slots=True)
-class Causes:
-    """Names the cause of each row: `topic:partition:offset`, and `#row` (of those taken) if there are several."""
+@dataclass(frozen=True, slots=True)
+class _SenderTable:
+    """The series of a sender's batches, which are the same object in each (`schemas.samples` reads a table once)."""
 
-    topic: str
-    partition: int
-    starts: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    single: list[bool] = field(default_factory=list)
-
-    def __call__(self, row: int) -> str:
-        i = bisect_right(self.starts, row) - 1
-        name = f"{self.topic}:{self.partition}:{self.offsets[i]}"
-        return name if self.single[i] else f"{name}#{row - self.starts[i]}"
+    series: Sequence[Series]
+    numbers: NDArray[np.int32]
+    home: NDArray[np.int32]
+    all_at_home: bool
 
 
-def gather(rules: Rules, partition: int, messages: Iterable[Message]) -> Gathered:
-    """The samples of the messages, in order."""
-    found = Gathered(None, Causes(rules.topic, partition), [], 0, 0)
-    growing = _Growing(rules, partition, found.causes)
-    for message in messages:
-        if not growing.takes_common(message):
-            part = _of_message(rules, partition, message, found)
-            if part is not None and len(part):
-                growing.add(part, message.offset)
-    found.columns = growing.columns()
-    return found
+def gather(rules: Rules, partition: int, messages: Sequence[Message]) -> Gathered:
+    """The samples of the messages, in order, by a gatherer that meets them for the first time."""
+    return Gatherer(rules, partition).gather(messages)
 
 
-class _Growing:
-    """Columns in the making. Messages of one sample each, the many, become a row of lists without any array."""
+class Gatherer:
+    """Of one partition of one topic, for as long as it is owned."""
 
-    def __init__(self, rules: Rules, partition: int, causes: Causes) -> None:
-        self._rules, self._partition, self._causes = rules, partition, causes
-        self._index: dict[Series, int] = {}
-        self._here: dict[Series, int] = {}  # those known to belong here: a batch may name others, without rows
-        self._source: str | None = None
+    def __init__(self, rules: Rules, partition: int) -> None:
+        self._rules, self._partition = rules, partition
+        self._head = np.frombuffer(signal_head(), np.uint8)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._series: list[Series] = []
+        self._number: dict[Series, int] = {}
+        self._names = NameTable()
+        self._here: set[Series] = set()
+        self._tables: dict[int, _SenderTable] = {}
         self._keys: set[bytes] = set()
-        self._rows = 0
-        self._parts: list[_Part] = []
-        self._of: list[int] = []
-        self._at: list[int] = []
-        self._value: list[float] = []
 
-    def takes_common(self, message: Message) -> bool:
-        """Takes one good sample that belongs here; False = not looked at closely, and nothing has happened."""
-        rules, data = self._rules, message.value
-        if data is None or (message.key not in self._keys and not self._is_key(message.key)):
+    def gather(self, messages: Sequence[Message]) -> Gathered:
+        if len(self._series) > MOST_SERIES or len(self._keys) > MOST_KEYS:
+            self._forget()
+        found = Gathered(None, Causes(self._rules.topic, self._partition))
+        parts: list[_Part] = []
+        if not self._scanned(messages, parts, found):
+            for message in messages:
+                self._add(message, parts, found)
+        if parts:
+            index, at, value, number, row = (
+                (np.concatenate(column) for column in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
+            )
+            found.columns = SampleColumns(self._series, index, at, value)
+            found.causes.number, found.causes.row = number, row
+        return found
+
+    # --- many messages of one sample each ---
+
+    def _scanned(self, messages: Sequence[Message], parts: list[_Part], found: Gathered) -> bool:
+        """False: these are not messages of one sample, or something about them is odd; nothing has happened."""
+        first = messages[0].value if messages else None
+        if first is None or not first.startswith(signal_head()):
             return False
-        sample = read_common_signal(data, message.headers, max_bytes=rules.max_bytes)
-        if sample is None:
+        values = [m.value for m in messages]
+        if None in values or not all(map(self._is_key, {m.key for m in messages})):
             return False
-        series, at, value, source = sample
-        if at > message.timestamp + rules.max_future_ms:
-            return False
-        number = self._here.get(series)
-        if number is None:
-            if rules.partitions > 1 and partition_for(series.asset_id.encode(), rules.partitions) != self._partition:
-                return False
-            number = self._here[series] = self._index.setdefault(series, len(self._index))
-        self._note(message.offset, True, source)
-        self._of.append(number)
-        self._at.append(at)
-        self._value.append(value)
-        self._rows += 1
+        joined = b"".join(values)  # type: ignore[arg-type]
+        ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))  # type: ignore[arg-type]
+        broker_ms = np.fromiter((m.timestamp for m in messages), np.int64, len(messages))
+        latest = np.minimum(broker_ms + self._rules.max_future_ms, LATEST_AT)
+        data = np.frombuffer(joined, np.uint8)
+        series, at, value, left = scan(
+            self._names, self._head, data, ends, latest, EARLIEST_AT, self._rules.max_bytes
+        )  # fmt: skip
+        odd = [i for i, m in enumerate(messages) if m.headers and not is_common_form(m.headers)]
+        if odd:
+            series[odd] = NOT_TAKEN
+        numbers = np.fromiter((m.offset for m in messages), np.int64, len(messages))
+        rows = np.full(len(messages), SINGLE, np.int32)
+        columns = (series, at, value, numbers, rows)
+        if left or odd:
+            self._complete(messages, columns, parts, found)
+        else:
+            parts.append(columns)
         return True
 
-    def add(self, part: SampleColumns, offset: int) -> None:
-        """The samples of one message, which are not none."""
-        self._end_singles()
-        self._note(offset, len(part) == 1 and len(part.series) == 1, part.source)
-        table = np.array([self._index.setdefault(s, len(self._index)) for s in part.series], np.int32)
-        self._parts.append((table[part.series_index], part.at, part.value))
-        self._rows += len(part)
+    def _complete(self, messages: Sequence[Message], columns: _Part, parts: list[_Part], found: Gathered) -> None:
+        """Reads what the scan has left, in order; the runs of messages between are taken as they are."""
+        series, at, value, _, _ = columns
+        start = 0
+        for i in np.flatnonzero(series == NOT_TAKEN).tolist():
+            sample = self._common(messages[i])
+            if sample is not None:
+                series[i], at[i], value[i] = sample
+                continue
+            _append(parts, columns, start, i)
+            self._add(messages[i], parts, found)
+            start = i + 1
+        _append(parts, columns, start, len(series))
 
-    def columns(self) -> SampleColumns | None:
-        self._end_singles()
-        if not self._parts:
+    def _common(self, message: Message) -> tuple[int, int, float] | None:
+        """One good sample that belongs here, whose names are known from now on; None = not sure, nothing happened."""
+        rules, data = self._rules, message.value
+        if data is None or not self._is_key(message.key):
             return None
-        index, at, value = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        return SampleColumns(tuple(self._index), index, at, value, self._source or "")
+        sample = read_common_signal(data, message.headers, max_bytes=rules.max_bytes)
+        if sample is None:
+            return None
+        series, at, value, _ = sample
+        if at > message.timestamp + rules.max_future_ms or not self._is_here(series):
+            return None
+        number = self._number_of(series)
+        self._names.put(read_names(data, HEAD_BYTES), number)
+        return number, at, value
+
+    def _is_here(self, series: Series) -> bool:
+        if series in self._here:
+            return True
+        partitions = self._rules.partitions
+        if partitions > 1 and partition_for(series.asset_id.encode(), partitions) != self._partition:
+            return False
+        self._here.add(series)
+        return True
 
     def _is_key(self, key: bytes | None) -> bool:
         """Whether `read_key` takes it; remembered, for a fetch has few keys and many messages."""
+        if key in self._keys:
+            return True
         try:
             (key or b"").decode()
         except UnicodeDecodeError:
@@ -125,89 +159,90 @@ class _Growing:
             self._keys.add(key)
         return bool(key)
 
-    def _note(self, offset: int, single: bool, source: str) -> None:
-        self._causes.starts.append(self._rows)
-        self._causes.offsets.append(offset)
-        self._causes.single.append(single)
-        if self._source is None:
-            self._source = source
+    # --- any message ---
 
-    def _end_singles(self) -> None:
-        if self._of:
-            self._parts.append(
-                (np.array(self._of, np.int32), np.array(self._at, np.int64), np.array(self._value, np.float64))
+    def _add(self, message: Message, parts: list[_Part], found: Gathered) -> None:
+        sample = self._common(message)
+        if sample is not None:
+            of, at, value = sample
+            parts.append(
+                _part(np.array([of], np.int32), np.array([at]), np.array([value]), message.offset, single=True)
             )
-            self._of, self._at, self._value = [], [], []
+            return
+        taken = of_message(self._rules, message, self._partition, found)
+        if taken is None or len(taken) == 0:
+            return
+        table = self._table(taken.series)
+        if not table.all_at_home:
+            taken = self._in_place(taken, table, found)
+            if len(taken) == 0:
+                return
+        single = len(taken) == 1 and len(taken.series) == 1
+        numbers = table.numbers[taken.series_index]
+        parts.append(_part(numbers, taken.at, taken.value, message.offset, single=single))
 
-
-def _of_message(rules: Rules, partition: int, message: Message, found: Gathered) -> SampleColumns | None:
-    try:
-        columns = read_samples(rules, message)
-    except DecodeError as error:
-        found.outputs.append(dead_letter(rules.topic, partition, message, *refusal(error)))
-        found.refused += 1
-        return None
-    columns, ahead = _without_future(rules, message.timestamp, columns)
-    rejected = (*columns.rejected, *ahead)
-    if rejected:
-        found.outputs.append(dead_letter(rules.topic, partition, message, rejected[0].code.value, _told(rejected)))
-        found.refused += len(rejected)
-    return _in_place(rules, partition, message, columns, found)
-
-
-def _without_future(rules: Rules, broker_ms: int, columns: SampleColumns) -> tuple[SampleColumns, list[RejectedRow]]:
-    latest = broker_ms + rules.max_future_ms
-    if len(columns) == 0 or columns.at.max() <= latest:
-        return columns, []
-    ahead = columns.at > latest
-    as_sent = np.delete(np.arange(len(columns) + len(columns.rejected)), [r.row for r in columns.rejected])
-    rejected = [
-        RejectedRow(
-            int(as_sent[row]),
-            Reason.TIME_OUT_OF_RANGE,
-            f"at {columns.at[row]} is ahead of the broker's time {broker_ms}",
+    def _table(self, series: Sequence[Series]) -> _SenderTable:
+        """What is known of a sender's series; kept for tables of several, which senders use again."""
+        known = self._tables.get(id(series))
+        if known is not None and known.series is series:
+            return known
+        partitions = self._rules.partitions
+        home = np.array(
+            [partition_for(s.asset_id.encode(), partitions) if partitions > 1 else self._partition for s in series],
+            np.int32,
         )
-        for row in np.flatnonzero(ahead)
-    ]
-    return _only(columns, ~ahead), rejected
+        numbers = np.array([self._number_of(s) for s in series], np.int32)
+        table = _SenderTable(series, numbers, home, bool((home == self._partition).all()))
+        if len(series) > 1:
+            if len(self._tables) >= MOST_TABLES:
+                self._tables.clear()
+            self._tables[id(series)] = table
+        return table
+
+    def _number_of(self, series: Series) -> int:
+        number = self._number.get(series)
+        if number is None:
+            number = self._number[series] = len(self._series)
+            self._series.append(series)
+        return number
+
+    def _in_place(self, taken: SampleColumns, table: _SenderTable, found: Gathered) -> SampleColumns:
+        """The rows whose asset belongs on this partition; the others go out to theirs."""
+        of_row = table.home[taken.series_index]
+        for target in sorted(set(of_row.tolist()) - {self._partition}):
+            part = only(taken, of_row == target)
+            found.outputs.append(sent_home(self._rules.topic, part))
+            found.sent_on += len(part)
+        return only(taken, of_row == self._partition)
 
 
-def _in_place(rules: Rules, partition: int, message: Message, columns: SampleColumns, found: Gathered) -> SampleColumns:
-    """The rows whose asset belongs on this partition; the others go out to theirs."""
-    if rules.partitions == 1:
-        return columns
-    home = [partition_for(s.asset_id.encode(), rules.partitions) for s in columns.series]
-    if all(p == partition for p in home):
-        return columns
-    of_row = np.array(home, np.int32)[columns.series_index]
-    for target in sorted(set(of_row.tolist()) - {partition}):
-        part = _only(columns, of_row == target)
-        found.outputs.append(_sent_on(rules.topic, part))
-        found.sent_on += len(part)
-    return _only(columns, of_row == partition)
+def _part(
+    series: NDArray[np.int32], at: NDArray[np.int64], value: NDArray[np.float64], offset: int, *, single: bool
+) -> _Part:
+    count = len(series)
+    row = np.full(count, SINGLE, np.int32) if single else np.arange(count, dtype=np.int32)
+    return series, at, value, np.full(count, offset, np.int64), row
 
 
-def _sent_on(topic: str, part: SampleColumns) -> Output:
-    used = sorted(set(part.series_index.tolist()))
-    renumbered = np.searchsorted(np.array(used, np.int32), part.series_index).astype(np.int32)
-    compact = SampleColumns(tuple(part.series[i] for i in used), renumbered, part.at, part.value, part.source)
-    key = compact.series[0].asset_id.encode()
-    headers = (("content-type", Wire.SINGLE_OBJECT.value.encode()), ("maestro-sent-on", b"1"))
-    return Output(topic, key, encode_samples(compact), headers)
+def _append(parts: list[_Part], columns: _Part, start: int, stop: int) -> None:
+    if stop > start:
+        series, at, value, number, row = columns
+        run = slice(start, stop)
+        parts.append((series[run], at[run], value[run], number[run], row[run]))
 
 
-def _only(columns: SampleColumns, rows: NDArray[np.bool_]) -> SampleColumns:
-    return SampleColumns(
-        columns.series,
-        columns.series_index[rows],
-        columns.at[rows],
-        columns.value[rows],
-        columns.source,
-        columns.rejected,
-    )
+class Gatherers:
+    """The gatherers of a layer, one for each topic partition that it owns."""
 
+    def __init__(self, rules: Mapping[str, Rules]) -> None:
+        self._rules = rules
+        self._of: dict[tuple[str, int], Gatherer] = {}
 
-def _told(rejected: Sequence[RejectedRow]) -> str:
-    shown = "; ".join(f"row {r.row}: {r.message}" for r in rejected[:SHOWN_ROWS])
-    more = f" (and {len(rejected) - SHOWN_ROWS} more rows)" if len(rejected) > SHOWN_ROWS else ""
-    return shown + more
+    def gather(self, batch: Batch) -> Gathered:
+        place = batch.topic, batch.partition
+        if place not in self._of:
+            self._of[place] = Gatherer(self._rules[batch.topic], batch.partition)
+        return self._of[place].gather(batch.messages)
+
+    def lost(self, partition: int) -> None:
+        self._of = {place: gatherer for place, gatherer in self._of.items() if place[1] != partition}

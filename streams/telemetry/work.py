@@ -67,6 +67,7 @@ class Work:
             slot.state.last_cause = cause_id
 
     def columns(self, columns: SampleColumns, cause_of: Callable[[int], str]) -> None:
+        columns = columns.compact()
         slots, factors = [], []
         for key in columns.series:
             name, unit, factor = self._monitor.meaning(key.metric, key.unit)

@@ -15,7 +15,8 @@ from schemas.samples import decode_samples
 from schemas.wire import Wire
 from streams.atleastonce.batch import Output, RawMessage, partition_for
 from streams.runtime.ingest import Rules
-from streams.runtime.samples import Gathered, gather
+from streams.runtime.sample_messages import Gathered
+from streams.runtime.samples import gather
 
 BROKER_MS = 1_700_000_000_000
 NEAR_MS = 60_000

@@ -11,7 +11,8 @@ from schemas.records import HealthSignal, HealthSignalBatch, SeriesKey
 from schemas.wire import Wire
 from streams.atleastonce.batch import RawMessage, partition_for
 from streams.runtime.ingest import Rules
-from streams.runtime.samples import Gathered, gather
+from streams.runtime.sample_messages import Gathered
+from streams.runtime.samples import gather
 
 BROKER_MS = 1_760_000_000_000
 RULES = Rules("health-signals", (HealthSignal, HealthSignalBatch), partitions=4, max_future_ms=1_000, max_bytes=4_000)
