@@ -36,6 +36,7 @@ def config(card: LayerCard, settings: Settings, schema_ids: SchemaIds | None) ->
         format=card.engine,
         intake=settings.intake,
         max_bytes=settings.max_signal_bytes,
+        max_future_ms=round(settings.max_future_s * 1000),
         wire=Wire.SINGLE_OBJECT if schema_ids is None else Wire.CONFLUENT,
         schema_ids=schema_ids,
     )

@@ -62,13 +62,18 @@ def _topic_problems(topic: Topic, layers: tuple[LayerCard, ...]) -> list[str]:
 
 
 def mermaid() -> str:
-    """A flowchart: rounded = topic, box = layer, thick = read by key (one partition a worker), dotted = read whole."""
+    """A flowchart: rounded = topic, box = layer, thick = read by key (one partition a worker), dotted = read whole.
+
+    The topics that adapters read are others'; which, the setting `adapters` says.
+    """
     lines = ["flowchart LR"]
     for topic in TOPICS:
         if topic.name != "dead-letters":
             lines.append(f"    {_node(topic.name)}([{topic.name}])")
     for card in LAYERS:
         lines.append(f'    {card.name}["<b>{card.name}</b><br/>{card.engine}"]')
+    lines += [f"    x_{topic.name.replace('-', '_')}([{topic.name}]) -.-> adapters" for topic in EXTERNAL]
+    lines += ['    adapters["<b>adapters</b><br/>foreign telemetry"]', f"    adapters --> {_node('health-signals')}"]
     for card in LAYERS:
         lines += [f"    {_node(t)} ==> {card.name}" for t in card.inputs]
         lines += [f"    {_node(t)} -.-> {card.name}" for t in card.views]

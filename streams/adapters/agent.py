@@ -47,6 +47,7 @@ class AdapterConfig:
     format: str
     intake: IntakeSettings
     max_bytes: int
+    max_future_ms: int
     wire: Wire = Wire.SINGLE_OBJECT
     schema_ids: SchemaIds | None = None
 
@@ -98,6 +99,7 @@ class AdapterRunner:
                 self.counters.refused += 1
                 outputs.append(refused(batch, message, error))
                 continue
+            reading.refuse_after(message.timestamp + self.config.max_future_ms)
             if reading.faults:
                 self.counters.refused += len(reading.faults)
                 first = reading.faults[0].code.value

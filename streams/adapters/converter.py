@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from schemas.columns import NAME_MAX_LENGTH
@@ -28,6 +27,7 @@ from streams.adapters.points import (
     Untyped,
     attribute_text,
     mark,
+    matches,
 )
 from streams.adapters.rates import end, interval, rate
 from streams.adapters.rounds import Figure, Requests, Shares
@@ -66,7 +66,7 @@ class Converter:
         return found
 
     def _of_point(self, point: Point) -> Iterator[Figure]:
-        if is_ignored(point.origin.metric, self._settings.ignored_metrics):
+        if matches(point.origin.metric, self._settings.ignored_metrics):
             self.counts["ignored"] += 1
         elif not self._has_room(point.origin, point.at):
             self.counts["over_attribute_sets"] += 1
@@ -182,8 +182,3 @@ def named(metric: str, attributes: Attributes) -> str:
     if len(full) <= NAME_MAX_LENGTH:
         return full
     return f"{full[: NAME_MAX_LENGTH - 20]}...{hashlib.sha256(full.encode()).hexdigest()[:16]}}}"
-
-
-@lru_cache(maxsize=65_536)
-def is_ignored(metric: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(metric, pattern) for pattern in patterns)

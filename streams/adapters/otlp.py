@@ -54,7 +54,8 @@ def read_otlp(data: bytes, settings: IntakeSettings) -> Reading:
     for number, resource in enumerate(resources):
         asset_id = asset_of(settings.otlp_identity, _texts(resource.attributes), settings.unidentified_asset)
         for metric in resource.metrics:
-            _read_metric(asset_id, metric, f"resource {number}, {metric.name or 'a metric without name'}", reading)
+            place = f"resource {number}, {metric.name or 'a metric without name'}"
+            _read_metric(asset_id, metric, place, reading, settings.ignored_attributes)
     return reading
 
 
@@ -84,7 +85,7 @@ def _metric(metric: pb.Metric) -> Metric:
     )
 
 
-def _read_metric(asset_id: str, metric: Metric, place: str, reading: Reading) -> None:
+def _read_metric(asset_id: str, metric: Metric, place: str, reading: Reading, ignored: tuple[str, ...]) -> None:
     if not asset_id or not metric.name or len(metric.name) > NAME_MAX_LENGTH:
         what = "no asset: see intake.otlp_identity" if not asset_id else f"no name of 1 to {NAME_MAX_LENGTH} characters"
         reading.refuse(place, Reason.INVALID, what)
@@ -95,7 +96,7 @@ def _read_metric(asset_id: str, metric: Metric, place: str, reading: Reading) ->
         return
     for number, point in enumerate(metric.points):
         at = point.time_unix_nano // NS_PER_MS
-        origin = Origin(asset_id, metric.name, metric.unit[:UNIT_MAX_LENGTH], attributes_of(point.attributes))
+        origin = Origin(asset_id, metric.name, metric.unit[:UNIT_MAX_LENGTH], attributes_of(point.attributes, ignored))
         try:
             if (wrong := time_fault(at)) is not None:
                 raise BadPoint(wrong, Reason.TIME_OUT_OF_RANGE)
@@ -194,8 +195,8 @@ READERS: dict[str, Callable[[Metric, object, Origin, int], list[Point]]] = {
 }
 
 
-def attributes_of(pairs: Iterable[KeyValue]) -> Attributes:
-    return attributes_from(_texts(pairs))
+def attributes_of(pairs: Iterable[KeyValue], ignored: tuple[str, ...]) -> Attributes:
+    return attributes_from(_texts(pairs), ignored)
 
 
 def _texts(pairs: Iterable[KeyValue]) -> dict[str, str]:

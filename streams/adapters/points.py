@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,11 +31,21 @@ class Origin(NamedTuple):
     attributes: Attributes = ()
 
 
-def attributes_from(pairs: Mapping[str, str]) -> Attributes:
-    """Sorted; those that are longer than a name may be become one digest, so that series stay apart and state small."""
+def attributes_from(pairs: Mapping[str, str], ignored: tuple[str, ...] = ()) -> Attributes:
+    """Sorted, without the `ignored` (patterns of names).
+
+    Those that are longer than a name may be become one digest, so that series stay apart and state small.
+    """
+    pairs = {name: value for name, value in pairs.items() if not matches(name, ignored)} if ignored else pairs
     if sum(len(name) + len(value) for name, value in pairs.items()) > ATTRIBUTES_MAX_LENGTH:
         return (("attributes", _digest(attribute_text(tuple(sorted(pairs.items()))))),)
     return tuple(sorted(pairs.items()))
+
+
+@lru_cache(maxsize=65_536)
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Of a metric or an attribute; `*` and `?` in a pattern stand for any characters and for one."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def attribute_text(attributes: Attributes) -> str:
@@ -127,6 +138,15 @@ class Reading:
     whole: bool = False
     types: dict[str, str] = field(default_factory=dict)
     """What the sender says of metric names: counter, gauge, histogram, summary."""
+
+    def refuse_after(self, latest: int) -> None:
+        """Takes out the points whose time is ahead of what any right clock can show."""
+        ahead = [point for point in self.points if point.at > latest]
+        if ahead:
+            self.points = [point for point in self.points if point.at <= latest]
+            for point in ahead:
+                what = f"time {point.at} ms is ahead of the broker's by more than is allowed ({latest})"
+                self.refuse(f"{point.origin.asset_id} {point.origin.metric}", Reason.TIME_OUT_OF_RANGE, what)
 
     def refuse(self, place: str, code: Reason, message: str) -> None:
         self.faults.append(Fault(place, code, message))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from streams.adapters.points import Attributes, Bucket, Distribution, Ended, Kind, Number, Origin, Point, Untyped
-from streams.adapters.rates import series_key
+from streams.adapters.rates import ANEW_MS, series_key
 from streams.adapters.rows import Rows
 
 Types = Callable[[str], str]
@@ -56,6 +56,8 @@ def _part(rows: Rows, origin: Origin, point: Untyped, part: str) -> Point | None
         rows.drop(key)
         return Ended(origin, point.at)
     at, parts, expected, done = rows.get(key) or [0, {}, 0, True]
+    if at - point.at > ANEW_MS:
+        at, parts, expected, done = 0, {}, 0, True
     if point.at < at:
         return None
     late = None

@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streams.adapters.points import Bucket, Distribution, Ended, Kind, Number, Origin
-from streams.adapters.rows import Rows
+from streams.adapters.rows import Row, Rows
 from streams.kit import ids
 
 FIRST_INTERVAL_MS = 300_000
 """A first total counts since its start if that was not longer ago; an average over days is no sample of now."""
+ANEW_MS = 3_600_000
+"""A point this far before or after the last one begins its series anew: what lies between is a gap or a wrong clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def rate(rows: Rows, point: Number) -> float | None:
     if point.value is None:
         rows.drop(key)
         return None
-    last = rows.get(key)
+    last = _last(rows, key, point.at)
     if last is None:
         rows.put(key, [point.at, point.value])
         return _since_start(point.value, point.start, point.at)
@@ -53,6 +55,12 @@ def rate(rows: Rows, point: Number) -> float | None:
     before = float(last[1])
     added = point.value - before if point.value >= before else point.value
     return added * 1000 / (point.at - int(last[0]))
+
+
+def _last(rows: Rows, key: str, at: int) -> Row | None:
+    """The series' row, if this point goes on from it."""
+    row = rows.get(key)
+    return row if row is not None and abs(at - row[0]) <= ANEW_MS else None
 
 
 def _since_start(value: float, start: int, at: int) -> float | None:
@@ -65,7 +73,7 @@ def interval(rows: Rows, point: Distribution) -> Interval | None:
         seconds = (point.at - point.start) / 1000 if 0 < point.start < point.at else None
         return Interval(seconds, point.count, point.total, point.buckets, point.least, point.most)
     key = series_key("distribution", point.origin, point.start)
-    last = rows.get(key)
+    last = _last(rows, key, point.at)
     if last is not None and point.at <= last[0]:
         return None
     stored = None if point.buckets is None else [[*_ends(b), b[2]] for b in point.buckets]

@@ -83,7 +83,7 @@ def _read_series(series: Any, place: str, settings: IntakeSettings, reading: Rea
             f"{place}, {name}", Reason.INVALID, "native histograms are not read: send_native_histograms: false"
         )
     known = {part.rstrip("?") for rule in settings.remote_write_identity for part in rule.split("/")}
-    attributes = attributes_from({k: v for k, v in labels.items() if k not in known})
+    attributes = attributes_from({k: v for k, v in labels.items() if k not in known}, settings.ignored_attributes)
     origin = Origin(asset_id, name, unit_in(name), attributes)
     for sample in series.samples:
         at = sample.timestamp

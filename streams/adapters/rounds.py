@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from streams.adapters.canonical import OWNER_MS, Served, Share, figures
 from streams.adapters.points import Bucket, Origin, mark
-from streams.adapters.rates import Interval
+from streams.adapters.rates import ANEW_MS, Interval
 from streams.adapters.rows import Row, Rows
 from streams.kit import ids
 
@@ -117,8 +117,8 @@ class Requests:
 
 
 def _own(row: Row | None, owner: str, at: int, new: list[Any]) -> Row | None:
-    """The row to go on with; None = the figure is another metric's."""
-    if row is None or (row[1] != owner and at - row[0] > OWNER_MS):
+    """The row to go on with; None = the figure is another metric's. A clock that was set back begins anew."""
+    if row is None or (row[1] != owner and at - row[0] > OWNER_MS) or row[0] - at > ANEW_MS:
         return [0, owner, *new]
     return row if row[1] == owner else None
 

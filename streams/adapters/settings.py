@@ -47,6 +47,11 @@ class IntakeSettings(BaseModel):
     ignored_metrics: tuple[str, ...] = Field(
         (), description="foreign metric names that are not taken, * and ? match (go_*)"
     )
+    ignored_attributes: tuple[str, ...] = Field(
+        ("prometheus", "prometheus_replica", "otel_scope_*"),
+        description="attributes and labels that do not tell series apart, * and ? match "
+        "[what Prometheus' operators and exporters add to every series]",
+    )
     attribute_sets: int = Field(
         1_000,
         ge=1,

@@ -13,6 +13,8 @@ from streams.adapters.agent import KEPT_BYTES, AdapterConfig, AdapterRunner
 from streams.atleastonce import Batch, Output, RawMessage
 
 MAX_BYTES = 100_000
+BROKER_MS = 1_800_000_000_000
+"""After every recording."""
 
 
 @dataclass
@@ -50,11 +52,11 @@ class Host:
 
 
 def adapter(host: Host, form: str = "otlp") -> AdapterRunner:
-    return AdapterRunner(AdapterConfig("adapter-t", "t", form, SETTINGS, MAX_BYTES), host)
+    return AdapterRunner(AdapterConfig("adapter-t", "t", form, SETTINGS, MAX_BYTES, 300_000), host)
 
 
 def batch(values: Iterable[bytes | None], start: int = 0) -> Batch:
-    messages = [RawMessage(start + i, 0, bytes(16), value) for i, value in enumerate(values)]
+    messages = [RawMessage(start + i, BROKER_MS, bytes(16), value) for i, value in enumerate(values)]
     return Batch("t", 0, messages)
 
 
@@ -113,3 +115,13 @@ def test_a_new_owner_goes_on_where_the_last_one_was() -> None:
         return [(r.series[i].metric, v) for r in found for i, v in zip(r.series_index, r.value, strict=True)]
 
     assert samples(handed_over) == samples(at_once)
+
+
+def test_a_producer_s_clock_that_runs_ahead_loses_its_points_and_nobody_else_s() -> None:
+    host = Host()
+    ahead = f"PUTVAL h/load/load interval=1 {BROKER_MS / 1000 + 301}:1:2:3\n"
+    right = f"PUTVAL g/load/load interval=1 {BROKER_MS / 1000 + 299}:1:2:3\n"
+    adapter(host, "collectd").process(batch([(ahead + right).encode()]))
+    [letter] = host.of("dead-letters")
+    assert dict(letter.headers)["error"] == b"time_out_of_range"
+    assert [output.key for output in host.of("health-signals")] == [b"g"]

@@ -95,6 +95,20 @@ def test_the_longest_silent_totals_are_forgotten_first() -> None:
     assert len(by.take(Reading([total(0, T0 + 1000), total(100, T0 + 1000)]))) == 1
 
 
+def test_a_series_whose_clock_was_a_day_off_goes_on_when_it_is_right_again() -> None:
+    def total(at: int, value: float) -> Number:
+        return Number(Origin("a", "m"), at, value, Kind.TOTAL)
+
+    day_ms = 86_400_000
+    times = [(0, 0.0), (10_000, 10.0), (day_ms, 20.0), (20_000, 30.0), (30_000, 40.0), (29_000, 40.0)]
+    found = converter().take(Reading([total(T0 + at, value) for at, value in times]))
+    assert [(f.at - T0, f.value) for f in found] == [(10_000, 1.0), (30_000, 1.0)]
+
+
+def test_labels_that_every_series_has_are_left_out_of_names() -> None:
+    assert attributes_from({"prometheus": "k8s/main", "code": "200"}, SETTINGS.ignored_attributes) == (("code", "200"),)
+
+
 def test_a_figure_of_ours_has_one_owner() -> None:
     def cpu(metric: str, at: int) -> list[Number]:
         parts = (("idle", 0.5), ("user", 0.5))
