@@ -18,7 +18,6 @@ from streams.telemetry.record import (
     QUANTUM,
     READING,
     RING,
-    SERIES,
     ReadingRecord,
     SeriesRecord,
     SettingsRecord,
@@ -187,6 +186,15 @@ class Detector:
         """As the kernel."""
         absorb_late(self.state.record, self.numbers, at, x)
 
+    def score(self, at: NDArray[np.int64], x: NDArray[np.float64]) -> Scores:
+        """Many steps at once, each as `step`; `at` in ms, both in order of arrival."""
+        size = len(at)
+        found = Scores(np.zeros(size), np.zeros(size, np.int8), np.zeros(size, np.int8), np.zeros(size, np.bool_))
+        at, x = np.ascontiguousarray(at, np.int64), np.ascontiguousarray(x, np.float64)
+        s, c, m = self.state.record, self.numbers, self.reading
+        _score_all(s, c, m, at, x, found.score, found.kind, found.severity, found.alarm)
+        return found
+
     def confidence(self) -> float:
         """0-1, from the length of the history alone: 6 samples 0.33, 24 0.67, 100 0.89."""
         before = self.state.samples - self.state.age
@@ -208,13 +216,7 @@ class Scores(NamedTuple):
 
 def score_series(at: NDArray[np.int64], x: NDArray[np.float64], settings: TelemetrySettings | None = None) -> Scores:
     """A whole series in order of arrival, `at` in ms; each row as `Detector.step` would have it."""
-    size = len(at)
-    found = Scores(np.zeros(size), np.zeros(size, np.int8), np.zeros(size, np.int8), np.zeros(size, np.bool_))
-    m = cast(ReadingRecord, np.zeros(1, READING)[0])
-    series = np.ascontiguousarray(at, np.int64), np.ascontiguousarray(x, np.float64)
-    s, c = cast(SeriesRecord, np.zeros(1, SERIES)[0]), numbers(settings or TelemetrySettings())
-    _score_all(s, c, m, *series, found.score, found.kind, found.severity, found.alarm)
-    return found
+    return Detector(settings).score(at, x)
 
 
 @kernel
