@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
-from hot_path_load import BATCH_SECONDS, METRICS, START_MS, values_of
 
 from schemas.columns import SampleColumns, Series
 from streams.kit.layer import ColumnLayer
 from streams.kit.partition import Partition
+from topology.bench.load import BATCH_SECONDS, METRICS, START_MS, values_of
 from topology.engines import build_layers
 from topology.settings import Settings
 

@@ -11,6 +11,7 @@ import typer
 
 from topology.cli import (
     assets,
+    bench,
     detect,
     explain,
     govern,
@@ -74,6 +75,7 @@ for module in (
     govern,
     assets,
     settings,
+    bench,
 ):
     module.register(app)
 

@@ -1,4 +1,4 @@
-"""The load of the hot-path benchmark: 1,000 assets with 4 metrics, 4 partitions, one sample a second of each series.
+"""The load of `maestro bench telemetry`: assets with 4 metrics, 4 partitions, one sample a second of each series.
 
 W1: one HealthSignal a message. W2: 500 samples a message, 5 of each of 100 series. Values are Gaussian about a level
 of their own; 1 sample in 500 is 12 deviations off. The same seed gives the same bytes.
@@ -9,24 +9,25 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from confluent_kafka import Producer
+from numpy.typing import NDArray
 
 from schemas.codec import encode
 from schemas.columns import SampleColumns, Series
 from schemas.records import HealthSignal
 from schemas.samples import encode_samples
 from streams.atleastonce import partition_for
+from topology.bench.work import PARTITIONS, TOPIC
 
-TOPIC = "health-signals"
-ANOMALIES = "bench-anomalies"
-"""What plain Faust publishes to."""
-PARTITIONS = 4
-ASSETS = 1_000
+SERIES = 4_000
 METRICS = (("latency_p95", "ms"), ("error_rate", "1"), ("cpu_utilization", "percent"), ("queue_depth", "1"))
 START_MS = 1_760_000_000_000
 BATCH_ASSETS, BATCH_SECONDS = 25, 5
+SERIES_STEP = PARTITIONS * BATCH_ASSETS * len(METRICS)
+"""So that every partition and every batch is full."""
 SAMPLES_A_MESSAGE = {"w1": 1, "w2": BATCH_ASSETS * len(METRICS) * BATCH_SECONDS}
 CONTENT_TYPE = [("content-type", b"avro/binary")]
 
@@ -53,25 +54,26 @@ class Fleet:
         return cls(tuple(tuple(place) for place in places))
 
 
-def values_of(random: np.random.Generator, numbers: np.ndarray) -> np.ndarray:
+def values_of(random: np.random.Generator, numbers: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """One value of each of the series with these numbers; positive."""
     noise = random.normal(0.0, 1.0, len(numbers))
     noise[random.random(len(numbers)) < 0.002] += 12.0
     return 50.0 + numbers % 37 + noise
 
 
-def messages(workload: str, samples: int) -> Iterator[Sent]:
-    """At least `samples` samples, in event-time order within a partition."""
-    return _singles(samples) if workload == "w1" else _batches(samples)
+def messages(workload: str, samples: int, series: int = SERIES) -> Iterator[Sent]:
+    """At least `samples` samples, in event-time order within a partition. `series`: a multiple of 400."""
+    fleet = Fleet.of(series // len(METRICS))
+    return _singles(fleet, samples) if workload == "w1" else _batches(fleet, samples)
 
 
-def _singles(samples: int) -> Iterator[Sent]:
-    fleet, random = Fleet.of(ASSETS), np.random.default_rng(1)
+def _singles(fleet: Fleet, samples: int) -> Iterator[Sent]:
+    random = np.random.default_rng(1)
     series = [(p, a, m, u) for p, assets in enumerate(fleet.by_partition) for a in assets for m, u in METRICS]
     forms = [_Form(asset, metric, unit) for _, asset, metric, unit in series]
     keys = [asset.encode() for _, asset, _, _ in series]
     for second in range(-(-samples // len(series))):
-        at, values = START_MS + second * 1_000, values_of(random, np.arange(len(series))).tolist()
+        at, values = _varint(START_MS + second * 1_000), values_of(random, np.arange(len(series))).tolist()
         for i, value in enumerate(values):
             yield series[i][0], keys[i], forms[i].bytes_of(at, value)
 
@@ -85,10 +87,10 @@ class _Form:
         self._head, rest = data.split(value, 1)
         self._middle, self._tail = rest.split(time, 1)
         other = first.model_copy(update={"at": START_MS + 86_400_000, "value": -3.25})
-        assert self.bytes_of(other.at, other.value) == encode(other), "the layout of HealthSignal has changed"
+        assert self.bytes_of(_varint(other.at), other.value) == encode(other), "the layout of HealthSignal has changed"
 
-    def bytes_of(self, at: int, value: float) -> bytes:
-        return b"".join((self._head, struct.pack("<d", value), self._middle, _varint(at), self._tail))
+    def bytes_of(self, at: bytes, value: float) -> bytes:
+        return b"".join((self._head, struct.pack("<d", value), self._middle, at, self._tail))
 
 
 def _varint(number: int) -> bytes:
@@ -100,9 +102,9 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _batches(samples: int) -> Iterator[Sent]:
+def _batches(fleet: Fleet, samples: int) -> Iterator[Sent]:
     random, sent, tick = np.random.default_rng(1), 0, 0
-    groups = list(_groups(ASSETS))
+    groups = list(_groups(fleet))
     while sent < samples:
         for partition, series in groups:
             yield partition, series[0].asset_id.encode(), encode_samples(block(random, series, tick))
@@ -110,8 +112,8 @@ def _batches(samples: int) -> Iterator[Sent]:
         tick += BATCH_SECONDS
 
 
-def _groups(assets: int) -> Iterator[tuple[int, tuple[Series, ...]]]:
-    for partition, names in enumerate(Fleet.of(assets).by_partition):
+def _groups(fleet: Fleet) -> Iterator[tuple[int, tuple[Series, ...]]]:
+    for partition, names in enumerate(fleet.by_partition):
         for start in range(0, len(names), BATCH_ASSETS):
             few = names[start : start + BATCH_ASSETS]
             yield partition, tuple(Series(asset, metric, unit) for asset in few for metric, unit in METRICS)
@@ -125,14 +127,14 @@ def block(random: np.random.Generator, series: tuple[Series, ...], second: int) 
     return SampleColumns(series, index, at, values_of(random, index), "bench")
 
 
-def publish(broker: str, workload: str, samples: int) -> int:
+def publish(broker: str, workload: str, samples: int, series: int = SERIES) -> int:
     """Fills the topic; gives the number of samples."""
     producer = Producer(
         {"bootstrap.servers": broker, "linger.ms": 20, "compression.type": "lz4", "acks": "all",
          "queue.buffering.max.messages": 200_000}
     )  # fmt: skip
     count = 0
-    for partition, key, value in messages(workload, samples):
+    for partition, key, value in messages(workload, samples, series):
         while True:
             try:
                 producer.produce(TOPIC, value, key, partition=partition, headers=CONTENT_TYPE)

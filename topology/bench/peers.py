@@ -1,0 +1,67 @@
+"""The sides that can be measured here, how each is started, and why one cannot be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PEER_JAR = ROOT / "tests" / "bench" / "kafka-streams" / "target" / "kafka-streams-peer.jar"
+OURS = "maestro"
+LABELS = {
+    OURS: "maestro telemetry",
+    "faust": "plain Faust",
+    "quix": "Quix Streams",
+    "kafka-streams": "Kafka Streams, cache",
+    "kafka-streams-uncached": "Kafka Streams, no cache",
+    "floor": "floor, no state",
+}
+_MODULES = {OURS: "ours", "faust": "plain_faust", "quix": "quix", "floor": "floor"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Where the peers are that are no dependency: a Python that has Quix Streams, the built Kafka Streams peer."""
+
+    quix_python: Path = Path(sys.executable)
+    jar: Path = PEER_JAR
+
+    def missing(self, side: str) -> str | None:
+        """Why it cannot be measured; None if it can."""
+        if side == "quix" and not _has_quix(self.quix_python):
+            return f"{self.quix_python} cannot import quixstreams: the extra `bench`, or --quix-python"
+        if side.startswith("kafka-streams"):
+            if shutil.which("java") is None:
+                return "there is no java on the PATH"
+            if not self.jar.is_file():
+                return f"{self.jar} is not there: mvn -q package in tests/bench/kafka-streams, or --jar"
+        return None
+
+    def command(self, side: str, broker: str, workload: str, app_id: str, folder: Path) -> list[str]:
+        """A process for `watched.child`, to be run with `environment()`."""
+        places = [broker, workload, app_id, str(folder)]
+        if side.startswith("kafka-streams"):
+            cache_size = "cache=off" if side.endswith("uncached") else "cache=on"
+            return ["java", "-jar", str(self.jar), *places, cache_size]
+        python = self.quix_python if side == "quix" else Path(sys.executable)
+        return [str(python), "-m", f"topology.bench.sides.{_MODULES[side]}", *places]
+
+
+def environment() -> dict[str, str]:
+    """So that another environment's Python finds this package."""
+    return {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+@cache
+def _has_quix(python: Path) -> bool:
+    try:
+        command: Sequence[str] = [str(python), "-W", "ignore", "-c", "import quixstreams, numba"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False

@@ -1,0 +1,166 @@
+"""`maestro bench NAME`: the product measured, each figure beside that of a peer or a floor of the same run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from topology.cli.options import AsJson
+from topology.cli.output import note, out
+from topology.cli.root import Misused, Refused
+
+if TYPE_CHECKING:
+    from topology.bench.telemetry import Comparison, Round
+
+
+class Work(StrEnum):
+    W1 = "w1"
+    W2 = "w2"
+
+
+class Peer(StrEnum):
+    FAUST = "faust"
+    QUIX = "quix"
+    KAFKA_STREAMS = "kafka-streams"
+    KAFKA_STREAMS_UNCACHED = "kafka-streams-uncached"
+    FLOOR = "floor"
+
+
+USUAL_PEERS = [Peer.FAUST, Peer.QUIX, Peer.KAFKA_STREAMS, Peer.FLOOR]
+Seconds = Annotated[float, typer.Option("--seconds", min=1.0, help="Measured seconds of each side and round.")]
+Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Times that each side has its turn.")]
+Jar = Annotated[Path | None, typer.Option("--jar", help="Kafka Streams peer, built in tests/bench/kafka-streams.")]
+Figures = Mapping[str, Any]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Benchmarks, each with its ratio to a peer or floor.")
+    group.callback(invoke_without_command=True, epilog="Without a name: all of them, which takes half an hour.")(every)
+    for name, command in COMMANDS.items():
+        group.command(name)(command)
+    app.add_typer(group, name="bench")
+
+
+def every(context: typer.Context) -> None:
+    """Benchmarks. CPU time a sample is the figure: rates of the clock vary with what else the machine does."""
+    if context.invoked_subcommand is None:
+        for name, command in COMMANDS.items():
+            note(f"maestro bench {name}")
+            command()
+
+
+def telemetry(
+    seconds: Seconds = 30.0,
+    rounds: Rounds = 3,
+    workload: Annotated[list[Work] | None, typer.Option(help="w1 = a sample a message, w2 = 500; else both.")] = None,
+    peer: Annotated[list[Peer] | None, typer.Option(help="Else every one that can be measured here.")] = None,
+    series: Annotated[list[int] | None, typer.Option(min=400, help="Series; again for growth, e.g. 100000.")] = None,
+    quix_python: Annotated[Path | None, typer.Option(help="A Python that has quixstreams; else this one.")] = None,
+    jar: Jar = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Where our CPU goes, to stderr; costs about 2 %.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The telemetry worker with its full detector, peers and a floor, by turns on one backlog of an embedded Kafka."""
+    from topology.bench import load, peers, telemetry, watched
+
+    tools = peers.Tools(**_given(quix_python=quix_python, jar=jar))
+    counts = series or [load.SERIES]
+    if odd := [n for n in counts if n % load.SERIES_STEP]:
+        raise Misused(f"--series {odd[0]}: a multiple of {load.SERIES_STEP} is needed")
+    sides = [peers.OURS]
+    for one in dict.fromkeys(peer or USUAL_PEERS):
+        missing = tools.missing(one)
+        note(f"{peers.LABELS[one]} is left out: {missing}") if missing else sides.append(one.value)
+    plan = telemetry.Plan(sides, tools, [w.value for w in workload or Work], seconds, rounds, counts, profile)
+    found: dict[int, Comparison] = {}
+    try:
+        for comparison, turn in telemetry.compare(plan):
+            found[id(comparison)] = comparison
+            note(_begun(comparison) if turn is None else _turn(comparison, turn))
+    except watched.SideError as error:
+        raise Refused(str(error)) from error
+    _show((row for c in found.values() for row in telemetry.figures(c)), as_json, _side)
+    _show(telemetry.growth(list(found.values())), as_json, _growth)
+
+
+def _given(**options: Path | None) -> dict[str, Path]:
+    return {name: path for name, path in options.items() if path is not None}
+
+
+def _begun(found: Comparison) -> str:
+    load = os.getloadavg()[0]
+    return f"{found.workload}, {found.series:,} series: {found.backlog:,} samples wait; load average {load:.1f}"
+
+
+def _turn(found: Comparison, turn: Round) -> str:
+    m = turn.measured
+    return (
+        f"  {found.workload} round {turn.number}: {turn.side:22} {m.per_s:10,.0f} samples/s {m.cpu_us:9.2f} us CPU"
+        f" a sample over {m.seconds:.0f} s, load average {turn.load_average:.1f}"
+    )
+
+
+def _side(row: Figures) -> str:
+    return (
+        "{workload} {series:>7,} series {label:23} {per_s:12,.0f} samples/s {cpu_us:9.2f} us CPU a sample, "
+        "{ratio:7.2f} of ours"
+    ).format(**row)
+
+
+def _growth(row: Figures) -> str:
+    return "{workload} {label:23} {from_series:,} to {to_series:,} series: {ratio:.2f} times the CPU a sample".format(
+        **row
+    )
+
+
+def _show(rows: Iterable[Figures], as_json: bool, text: Callable[[Figures], str]) -> None:
+    for row in rows:
+        out(orjson.dumps(row) if as_json else text(row))
+
+
+def routing(as_json: AsJson = False) -> None:
+    """Microseconds of a routing decision in the engine, 100 to 50,000 candidates, beside ordering their costs."""
+    from topology.bench import routing
+
+    _show(routing.figures(), as_json, routing.text)
+
+
+def detect(as_json: AsJson = False) -> None:
+    """The detector alone: us a sample, beside an exponential average's z-score and a copy of the samples."""
+    from topology.bench import detect
+
+    _show(detect.figures(), as_json, detect.text)
+
+
+def latency(
+    rate: Annotated[list[float] | None, typer.Option(min=1.0, help="Messages a second; else 100 and 1,000.")] = None,
+    seconds: Seconds = 30.0,
+    jar: Jar = None,
+    as_json: AsJson = False,
+) -> None:
+    """Milliseconds from a signal to its anomaly and to the first healing step for it, by broker times.
+
+    Beside Kafka Streams with linger 0, two hops with state, if its peer was built.
+    """
+    from topology.bench import latency, peers
+
+    tools = peers.Tools(**_given(jar=jar))
+    missing = tools.missing("kafka-streams")
+    if missing:
+        note(f"Kafka Streams is left out: {missing}")
+    for one in rate or [100.0, 1_000.0]:
+        _show(latency.figures(one, seconds, None if missing else tools), as_json, latency.text)
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "telemetry": telemetry,
+    "latency": latency,
+    "detect": detect,
+    "routing": routing,
+}
