@@ -64,7 +64,7 @@ def observe(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: fl
     stamps.remember(s, at)
     s.last_at = at
     reading.take(s, c, m, at, x)
-    score = rarity.score(s, x, m.season_residual)
+    score = rarity.score(s, at, x)
     v = m.residual / (m.level_scale * QUANTUM)
     s.ring[n % RING] = int(np.rint(min(max(v, -RING_LIMIT), RING_LIMIT)))
     change = _move(s, c, m, at, x, score) if s.kind == NORMAL else _follow(s, c, m, score)
@@ -84,7 +84,7 @@ def absorb_late(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
 @kernel
 def _first(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
     incident.forget_tails(s)
-    rarity.score(s, x, 0.0)
+    rarity.score(s, at, x)
     s.level = x
     s.last_value = x
     s.first_at = at
@@ -148,7 +148,10 @@ def _grade(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, score: float) -
 
 
 class Score(NamedTuple):
-    """`score` >= 0 is for a threshold; `kind` and `severity` are of the open incident; `alarm` = it opens now."""
+    """`score` >= 0 is for a threshold, in days (`rarity.days`).
+
+    `kind` and `severity` are of the open incident; `alarm` = it opens now.
+    """
 
     score: float
     kind: AnomalyKind | None
@@ -175,8 +178,8 @@ class Detector:
         score, change = self.observe(at_ms, value)
         s = self.state
         if s.kind == NORMAL:
-            return Score(score, None, None, False)
-        return Score(score, KINDS[s.kind], SEVERITIES[s.severity], change == OPENED)
+            return Score(rarity.days(score), None, None, False)
+        return Score(rarity.days(score), KINDS[s.kind], SEVERITIES[s.severity], change == OPENED)
 
     def observe(self, at: int, x: float) -> tuple[float, int]:
         """As the kernel."""
@@ -234,7 +237,8 @@ def _score_all(
     for i in range(len(at)):
         if not usable(x[i]) or (s.samples and at[i] <= s.last_at):
             continue
-        score[i], change = observe(s, c, m, at[i], x[i])
+        rare, change = observe(s, c, m, at[i], x[i])
+        score[i] = rarity.days(rare)
         kind[i] = s.kind
         severity[i] = s.severity if s.kind != NORMAL else 0
         alarm[i] = change == OPENED

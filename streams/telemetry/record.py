@@ -21,13 +21,28 @@ QUANTUM = 0.01
 """Step of `ring` in mean absolute deviations; it holds +-320 of them."""
 BUCKETS = 24
 """Buckets of the season; interpolated, they follow two harmonics to 2 % of the amplitude."""
+STATISTICS = 4
+"""Statistics of rarity with a tail of their own."""
+HOURS = 24
+"""Times of day that rarity tells apart."""
+BINS = 32
+"""Bins of the values seen."""
+OCTAVES = 8
+"""Half octaves that large statistics are counted in."""
 STAMPS = 12
 """Recent sample times kept to recognise a repeated late sample."""
 
 Long = Annotated[int, "<i8"]
 Int = Annotated[int, "<i4"]
+Short = Annotated[int, "<i2"]
 Byte = Annotated[int, "i1"]
 Double = Annotated[float, "<f8"]
+Float = Annotated[float, "<f4"]
+"""For what has no unit and no large offset: its rounding is the same whatever the metric's unit."""
+Statistics = Annotated[NDArray[np.float32], "<f4", STATISTICS]
+Days = Annotated[NDArray[np.float32], "<f4", HOURS]
+Values = Annotated[NDArray[np.uint16], "<u2", BINS]
+Excesses = Annotated[NDArray[np.uint8], "u1", STATISTICS * OCTAVES]
 Stamps = Annotated[NDArray[np.uint32], "<u4", STAMPS]
 Season = Annotated[NDArray[np.float64], "<f8", BUCKETS]
 Visits = Annotated[NDArray[np.uint8], "u1", BUCKETS]
@@ -97,12 +112,12 @@ class SeriesRecord:
     slow_scale: Double
     # baseline, dimensionless: quantile and mean excess of each tail (`tails`)
     activity_scale: Double
-    jump_q: Double
-    jump_e: Double
-    slow_q: Double
-    slow_e: Double
-    activity_q: Double
-    activity_e: Double
+    jump_q: Float
+    jump_e: Float
+    slow_q: Float
+    slow_e: Float
+    activity_q: Float
+    activity_e: Float
     # incident
     reference: Double
     sigma: Double
@@ -110,25 +125,36 @@ class SeriesRecord:
     """The highest score of the open incident, or of the last one."""
     openings: Double
     # rarity: learns through incidents (`rarity`)
-    far_level: Double
-    far_scale: Double
-    step_scale: Double
+    anchor: Double
+    """The first value; levels by time of day are kept as distances from it."""
+    local_level: Double
     trend_fast: Double
     trend_slow: Double
-    trend_scale: Double
-    pace: Double
-    far_q: Double
-    far_e: Double
-    step_q: Double
-    step_e: Double
-    trend_q: Double
-    trend_e: Double
-    pace_q: Double
-    pace_e: Double
-    season_q: Double
-    season_e: Double
-    peak: Double
+    value_width: Double
+    """Width of a bin of `values`; 0 = all samples were equal so far."""
+    value_offset: Float
+    """Where `anchor` is in `values`, in bins from the left edge."""
+    peak: Float
+    days_known: Int
+    """Bit i: `days[i]` is known."""
+    value_samples: Int
+    """Counted in `values`."""
+    excess_samples: Int
+    """Samples that `excesses` are counted among."""
+    lowest_bin: Short
+    """Of `values`: the outermost that are not empty."""
+    highest_bin: Short
     # arrays
+    z_scale: Statistics
+    """Mean of each statistic, in bins of `values`."""
+    z_q: Statistics
+    z_e: Statistics
+    days: Days
+    """Level by time of day, in bins of `values` from `anchor`."""
+    values: Values
+    """Counts of the values seen."""
+    excesses: Excesses
+    """Counts of large statistics, by half octaves (`counts`)."""
     stamps: Stamps
     """The low 32 bits of the last times, in order, newest last (`stamps.remember`, `.is_remembered`, `.oldest`)."""
     ring: Ring
