@@ -27,6 +27,7 @@ HEADERS = (
     (("Content-Type", b"avro/binary; charset=x"), ("traceparent", b"00-1-2-01")),
     (("content-type", b"application/json"),),
     (("content-type", b"text/plain"),),
+    (("content-type", None),),
 )
 
 
