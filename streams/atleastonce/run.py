@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ from streams.atleastonce.errors import AtLeastOnceError, Exit
 
 log = logging.getLogger(__name__)
 
+SWITCH_S = 0.001
+"""Threads of fetching and of delivery reports have a few microseconds' work each: by default, Python lets them wait for
+5 ms while the event loop is busy, several times a flush."""
+
 
 async def run_apps(
     apps: Sequence[App], stop: asyncio.Event, on_ready: Callable[[], Awaitable[None]] | None = None
@@ -23,6 +28,7 @@ async def run_apps(
 
     A configuration error is raised; a crash ends the process (`App.fail`).
     """
+    sys.setswitchinterval(SWITCH_S)
     starting: asyncio.Future[Any] = asyncio.gather(*(app.start() for app in apps))
     stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     try:
