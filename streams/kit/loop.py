@@ -15,7 +15,7 @@ from schemas import columns
 from schemas.records import HealthSignal, HealthSignalBatch, PolicyRecord, Record, RegisteredAsset
 from streams.kit import ids
 from streams.kit.layer import Emission, Event, Layer
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine, machine_of
 
 Effects = Callable[[Emission], Emission | None]
 """Stands in for the executors, which touch the world: given each emission, an outcome to feed back, or None."""
@@ -38,7 +38,7 @@ def as_event(emission: Emission) -> Event:
     return Event(emission.topic, emission.key, emission.value, emission.at, cause)
 
 
-def feed(partition: Partition[Any, Any], event: Event) -> list[Emission]:
+def feed(partition: Machine[Any, Any], event: Event) -> list[Emission]:
     """One input record into a partition; samples take the column path where the layer has one."""
     value = event.value
     if hasattr(partition.layer, "step_columns") and isinstance(value, HealthSignal | HealthSignalBatch):
@@ -52,7 +52,7 @@ class Loop:
     """`layers` in the order in which they see an event that several of them read."""
 
     def __init__(self, layers: Mapping[str, Layer[Any, Any]], effects: Effects = no_effects) -> None:
-        self.partitions = {name: Partition(layer, layer.new_view()) for name, layer in layers.items()}
+        self.partitions = {name: machine_of(layer, layer.new_view()) for name, layer in layers.items()}
         self._effects = effects
 
     def feed(self, event: Event) -> Iterator[Emission]:

@@ -47,6 +47,7 @@ def attach(app: App, layer: Layer[Any, Any], config: RunnerConfig) -> LayerRunne
     app.on_partition_ready = gained
     app.on_partition_lost = lost
     app.ownership.closing = runner.journal_of
+    app.ownership.late_rows = runner.late_rows
     return runner
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from streams.kit.layer import Emission, Layer
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine, machine_of
 from streams.runtime.journal import Journal
 from streams.runtime.views import ViewRecord
 
@@ -26,7 +26,7 @@ RUNTIME_ROW = b"\x00runtime"
 class Owned:
     """A partition between takeover and loss."""
 
-    machine: Partition[Any, Any]
+    machine: Machine[Any, Any]
     journal: Journal = field(default_factory=Journal)
     seen: dict[str, int] = field(default_factory=dict)
     """`topic:partition` of the views -> next offset that was shown to the layer."""
@@ -83,11 +83,7 @@ class Owned:
 
     def changed_rows(self) -> dict[bytes, bytes | None]:
         """The layer's rows to stage, encoded."""
-        layer = self.machine.layer
-        return {
-            key.encode(): None if row is None else layer.encode_row(row)
-            for key, row in self.machine.take_changes().items()
-        }
+        return dict(self.machine.take_encoded())
 
     def runtime_row(self) -> bytes:
         """Staged with whatever is staged, so that neither clock nor views ever fall behind the inputs that are in."""
@@ -98,14 +94,12 @@ def restored(
     layer: Layer[Any, Any], view: object, rows: Iterable[tuple[bytes, bytes]], offsets: dict[str, int]
 ) -> Owned:
     """A partition from its table. A partition without a past starts with the views as they are (`offsets`)."""
+    in_order = sorted(rows)  # the order of the rows is part of what a replay repeats
     own: dict[str, Any] = {}
-    decoded: dict[str, Any] = {}
-    for key, data in sorted(rows):  # the order of the rows is part of what a replay repeats
-        if key == RUNTIME_ROW:
-            own = orjson.loads(data)
-        else:
-            decoded[key.decode()] = layer.decode_row(data)
-    owned = Owned(Partition(layer, view, decoded, own.get("clock", 0)))
+    if in_order and in_order[0][0] == RUNTIME_ROW:
+        own = orjson.loads(in_order.pop(0)[1])
+    owned = Owned(machine_of(layer, view, own.get("clock", 0)))
+    owned.machine.load(in_order)
     owned.seen = dict(own.get("views", offsets))
     owned.reported = dict(own.get("reported", {}))
     owned.heard_at = owned.machine.clock

@@ -19,6 +19,7 @@ from schemas.schema_ids import SchemaIds
 from schemas.wire import Wire
 from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
+from streams.kit.partition import Changed
 from streams.runtime.counters import Counters
 from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on, steps_of
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
@@ -31,8 +32,6 @@ KEPT_VIEW_RECORDS = 100_000
 """How far back a partition that is taken over can be shown what it missed; older records are only in the view."""
 JOURNAL_ENTRIES = 1_000
 """So many wait for a flush at most: a layer without input still takes in views, for days on end."""
-LATE_ROWS = 4_000
-"""From so many on, changed rows are encoded at once: at a flush, they would stop the event loop for over 50 ms."""
 
 
 class Host(Protocol):
@@ -220,16 +219,17 @@ class LayerRunner:
     # --- output ---
 
     def journal_of(self, partition: int) -> Sequence[Output]:
-        """What the flush that is about to begin adds: rows not yet staged, the journal of what led to it (ADR 4)."""
+        """What the flush that is about to begin adds: the journal of what led to it (ADR 4)."""
         owned = self.owned.get(partition)
-        if owned is None:
-            return ()
-        if rows := owned.changed_rows():
-            self.host.stage(partition, rows=rows, outputs=(), applied={})
-        entries = owned.journal.take()
+        entries = None if owned is None else owned.journal.take()
         if entries is None or self.config.journal_topic is None:
             return ()
         return (Output(self.config.journal_topic, f"{self.layer.name}:{partition}".encode(), entries),)
+
+    def late_rows(self, partition: int) -> Changed:
+        """The rows that the flush takes along that is about to begin: those of samples change in every batch."""
+        owned = self.owned.get(partition)
+        return () if owned is None else owned.machine.take_encoded()
 
     def commit(
         self,
@@ -239,11 +239,11 @@ class LayerRunner:
         outputs: Sequence[Output] = (),
         applied: Mapping[str, int] | None = None,
     ) -> None:
-        # Rows of samples change in every batch: those of many batches are encoded once, when the flush begins. That it
-        # does is sure, for the offset is staged; and nothing comes between, for their sizes are bounded by the layer.
-        rows = {} if self._columns and applied and owned.machine.changes < LATE_ROWS else owned.changed_rows()
-        if not (rows or emissions or outputs or applied or len(owned.journal.entries) >= JOURNAL_ENTRIES):
+        """Stages what there is; of changed rows of samples only that there are some (`late_rows`)."""
+        changed = owned.machine.changes
+        if not (changed or emissions or outputs or applied or len(owned.journal.entries) >= JOURNAL_ENTRIES):
             return
+        rows = {} if self._columns else owned.changed_rows()
         rows[RUNTIME_ROW] = owned.runtime_row()
         encoded = [as_output(e, self.layer.name, self.config.wire, self.config.schema_ids) for e in emissions]
         for emission in emissions:

@@ -5,16 +5,17 @@ Ids come from what the record is about (asset, metric, time, state), so that a r
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, Direction, Severity
 from schemas.records import Scalar as EvidenceValue
 from streams.kit import ids
-from streams.telemetry import evidence, incident, tails
-from streams.telemetry.detector import KINDS, SEVERITIES, Detector
-from streams.telemetry.state import OSCILLATION, SeriesState
+from streams.telemetry import incident, tails
+from streams.telemetry.detector import KINDS, SEVERITIES, TRUST_SAMPLES
+from streams.telemetry.facts import Facts
+from streams.telemetry.state import OSCILLATION
 
 SURE_SAMPLES = 50
 """Samples from which the sampling interval is known well enough for an absence to be of high severity."""
@@ -34,9 +35,12 @@ VERBS = {
 }
 
 
-class Series(NamedTuple):
+class Named(NamedTuple):
+    """What a record says about whose values it is."""
+
     asset_id: str
     metric: str
+    unit: str
 
 
 def short(x: float) -> float:
@@ -44,76 +48,75 @@ def short(x: float) -> float:
     return float(f"{x:.6g}")
 
 
-def of_value(series: Series, d: Detector, change: int, was: int, at: int, x: float, cause_id: str) -> Anomaly:
-    """The record of what sample `x` at `at` did to the value incident; `was` = its kind before the sample."""
-    s = d.state
-    kind = KINDS[s.kind or was]
-    evidence.weigh(s.record, d.numbers, d.reading, s.kind or was, x)
-    m = cast(np.void, d.reading)
-    slope_per_s, expected, half = float(m["slope_per_s"]), float(m["expected"]), float(m["half_band"])
+def of_value(series: Named, f: Facts, cause_id: str) -> Anomaly:
+    """The record of what a sample did to the value incident."""
+    kind = KINDS[f.kind]
+    low, high = f.expected - f.half_band, f.expected + f.half_band
     facts: dict[str, EvidenceValue] = {
-        "jump_z": short(m["jump_z"]),
-        "jump_p": short(m["jump_p"]),
-        "slow_z": short(m["slow_z"]),
-        "slow_p": short(m["slow_p"]),
-        "activity_z": short(m["activity_z"]),
-        "activity_p": short(m["activity_p"]),
-        "slope_t": short(m["slope_t"]),
-        "expected": short(expected),
-        "band_low": short(expected - half),
-        "band_high": short(expected + half),
-        "history_samples": s.samples - s.age,
-        "seasonal": bool(s.seasonal),
-        "flaps": int(m["flaps"]),
-        "late_dropped": s.late_dropped,
-        "unit": s.unit,
+        "jump_z": short(f.jump_z),
+        "jump_p": short(f.jump_p),
+        "slow_z": short(f.slow_z),
+        "slow_p": short(f.slow_p),
+        "activity_z": short(f.activity_z),
+        "activity_p": short(f.activity_p),
+        "slope_t": short(f.slope_t),
+        "expected": short(f.expected),
+        "band_low": short(low),
+        "band_high": short(high),
+        "history_samples": f.samples - f.age,
+        "seasonal": bool(f.seasonal),
+        "flaps": f.flaps,
+        "late_dropped": f.late_dropped,
+        "unit": series.unit,
     }
-    closed = change in (incident.RETURNED, incident.ACCEPTED)
-    reason = _end(change, s) if closed else _says(series, kind, x, expected, half, s, slope_per_s)
+    state = STATES[f.change]
+    before = f.samples - f.age
     return _record(
-        series, STATES[change], kind, SEVERITIES[s.severity], "value", s.started_at, at,
-        score=short(s.worst), direction=_direction(s, s.kind or was), value=x, expected=short(expected),
-        slope_per_s=short(slope_per_s), confidence=short(d.confidence()), evidence=facts,
-        reason=reason, cause_id=cause_id,
+        series, state, kind, SEVERITIES[f.severity], "value", f.started_at, f.at,
+        score=short(f.worst), direction=_direction(f.direction, f.kind), value=f.value, expected=short(f.expected),
+        slope_per_s=short(f.slope_per_s), confidence=short(before / (before + TRUST_SAMPLES) if before > 0 else 0.0),
+        evidence=facts, reason=_end(f) if state is AnomalyState.CLOSED else _says(series, kind, f), cause_id=cause_id,
     )  # fmt: skip
 
 
-def of_absence(series: Series, s: SeriesState, state: AnomalyState, at: int, cause_id: str, reason: str) -> Anomaly:
-    """`s.absent_at` is when the first missing sample was expected; `at` is when that is known (or over)."""
-    silence_s = (at - s.last_at) / 1000.0
-    intervals = (at - s.last_at) / s.interval_ms if s.interval_ms > 0.0 else 0.0
+def of_absence(series: Named, s: np.void, state: AnomalyState, at: int, cause_id: str, reason: str) -> Anomaly:
+    """`s["absent_at"]` is when the first missing sample was expected; `at` is when that is known (or over)."""
+    samples, silence_ms, interval_ms = int(s["samples"]), at - int(s["last_at"]), float(s["interval_ms"])
+    intervals = silence_ms / interval_ms if interval_ms > 0.0 else 0.0
     facts: dict[str, EvidenceValue] = {
-        "silence_s": short(silence_s),
-        "interval_s": short(s.interval_ms / 1000.0),
+        "silence_s": short(silence_ms / 1000.0),
+        "interval_s": short(interval_ms / 1000.0),
         "intervals": short(intervals),
-        "history_samples": s.samples,
-        "unit": s.unit,
+        "history_samples": samples,
+        "unit": series.unit,
     }
-    severity = Severity.HIGH if s.samples >= SURE_SAMPLES else Severity.MEDIUM
+    severity = Severity.HIGH if samples >= SURE_SAMPLES else Severity.MEDIUM
     return _record(
-        series, state, AnomalyKind.ABSENCE, severity, "absence", s.absent_at, at,
+        series, state, AnomalyKind.ABSENCE, severity, "absence", int(s["absent_at"]), at,
         score=short(min(intervals * tails.LOG10_E, tails.LARGEST)), direction=Direction.NONE, value=None, expected=None,
-        slope_per_s=0.0, confidence=short(s.samples / (s.samples + 12.0)), evidence=facts,
+        slope_per_s=0.0, confidence=short(samples / (samples + TRUST_SAMPLES)), evidence=facts,
         reason=reason, cause_id=cause_id,
     )  # fmt: skip
 
 
-def of_end(series: Series, s: SeriesState, at: int, cause_id: str, reason: str) -> Anomaly:
+def of_end(series: Named, s: np.void, at: int, cause_id: str, reason: str) -> Anomaly:
     """Closes an open value incident whose series ends; nothing new was measured."""
+    kind = int(s["kind"])
     return _record(
-        series, AnomalyState.CLOSED, KINDS[s.kind], SEVERITIES[s.severity], "value", s.started_at, at,
-        score=short(s.worst), direction=_direction(s, s.kind), value=s.last_value, expected=None, slope_per_s=0.0,
-        confidence=0.0, evidence={"history_samples": s.samples - s.age, "unit": s.unit},
+        series, AnomalyState.CLOSED, KINDS[kind], SEVERITIES[s["severity"]], "value", int(s["started_at"]), at,
+        score=short(s["worst"]), direction=_direction(int(s["direction"]), kind), value=float(s["last_value"]),
+        expected=None, slope_per_s=0.0, confidence=0.0,
+        evidence={"history_samples": int(s["samples"]) - int(s["age"]), "unit": series.unit},
         reason=reason, cause_id=cause_id,
     )  # fmt: skip
 
 
 def _record(
-    series: Series, state: AnomalyState, kind: AnomalyKind, severity: Severity, about: str, started_at: int, at: int, *,
+    series: Named, state: AnomalyState, kind: AnomalyKind, severity: Severity, about: str, started_at: int, at: int, *,
     score: float, direction: Direction, value: float | None, expected: float | None, slope_per_s: float,
     confidence: float, evidence: dict[str, EvidenceValue], reason: str, cause_id: str,
 ) -> Anomaly:  # fmt: skip
-    incident_id = ids.derive("incident", *series, started_at, about)
+    incident_id = ids.derive("incident", series.asset_id, series.metric, started_at, about)
     return Anomaly(
         id=ids.derive("anomaly", incident_id, state.value, at, kind.value, severity.value),
         incident_id=incident_id, state=state, asset_id=series.asset_id, metric=series.metric, kind=kind,
@@ -122,24 +125,23 @@ def _record(
     )  # fmt: skip
 
 
-def _direction(s: SeriesState, kind: int) -> Direction:
-    if kind >= OSCILLATION or s.direction == 0:
+def _direction(direction: int, kind: int) -> Direction:
+    if kind >= OSCILLATION or direction == 0:
         return Direction.NONE
-    return Direction.UP if s.direction > 0 else Direction.DOWN
+    return Direction.UP if direction > 0 else Direction.DOWN
 
 
-def _says(
-    series: Series, kind: AnomalyKind, x: float, expected: float, half: float, s: SeriesState, slope_per_s: float
-) -> str:
-    unit = f" {s.unit}" if s.unit not in ("", "1") else ""
-    slope = f", slope {slope_per_s:.3g}{unit} per second" if kind is AnomalyKind.DRIFT else ""
+def _says(series: Named, kind: AnomalyKind, f: Facts) -> str:
+    unit = f" {series.unit}" if series.unit not in ("", "1") else ""
+    slope = f", slope {f.slope_per_s:.3g}{unit} per second" if kind is AnomalyKind.DRIFT else ""
     return (
-        f"{series.metric} {VERBS[kind]} {x:.6g}{unit}, expected {expected:.6g} ({expected - half:.6g} to "
-        f"{expected + half:.6g}){slope}: score {s.worst:.1f} after {s.samples - s.age} samples of history"
+        f"{series.metric} {VERBS[kind]} {f.value:.6g}{unit}, expected {f.expected:.6g} "
+        f"({f.expected - f.half_band:.6g} to {f.expected + f.half_band:.6g}){slope}: "
+        f"score {f.worst:.1f} after {f.samples - f.age} samples of history"
     )
 
 
-def _end(change: int, s: SeriesState) -> str:
-    if change == incident.ACCEPTED:
-        return f"accepted as the new normal after {s.age} samples"
-    return f"back to normal for {s.quiet} samples"
+def _end(f: Facts) -> str:
+    if f.change == incident.ACCEPTED:
+        return f"accepted as the new normal after {f.age} samples"
+    return f"back to normal for {f.quiet} samples"

@@ -2,23 +2,25 @@
 
 `HealthMonitor` says what a sample means and whether it comes in order; `AnomalyDetector` scores it against the history
 before it; `TelemetryLayer` keeps one row a series and publishes what happened. Samples may come one by one, in a batch
-record or in columns: each is treated alone and in order, so that no result depends on how they were grouped.
+record or in columns: each is treated alone and in order, so that no result depends on how they were grouped. Live and
+in replay a `TelemetryPartition` holds the rows; the layer's own steps use a small one of the rows that they need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.columns import SampleColumns, of_batch
-from schemas.records import AssetState, HealthSignal, HealthSignalBatch, RegisteredAsset
+from schemas.columns import SampleColumns
+from schemas.records import AssetState, HealthSignal, HealthSignalBatch, RegisteredAsset, SeriesKey
 from streams.kit import ids
 from streams.kit.layer import Event, Step
 from streams.telemetry.detector import AnomalyDetector
 from streams.telemetry.monitor import HealthMonitor
+from streams.telemetry.partition import TelemetryPartition
+from streams.telemetry.record import numbers
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import SeriesState, decode, encode
-from streams.telemetry.work import Work
 
 __all__ = ["AnomalyDetector", "HealthMonitor", "RemovedAssets", "TelemetryLayer", "series_key"]
 
@@ -45,7 +47,7 @@ class TelemetryLayer:
     def __init__(self, settings: TelemetrySettings | None = None) -> None:
         self.settings = settings or TelemetrySettings()
         self.monitor = HealthMonitor(self.settings)
-        self.detector = AnomalyDetector(self.settings)
+        self.numbers = numbers(self.settings)
 
     def new_view(self) -> RemovedAssets:
         return RemovedAssets()
@@ -65,14 +67,15 @@ class TelemetryLayer:
 
     def step(self, rows: Mapping[str, SeriesState], view: RemovedAssets, event: Event, now: int) -> Step[SeriesState]:
         value = event.value
-        work = Work(self.monitor, self.detector, rows, view.ids, now)
         if isinstance(value, HealthSignal):
-            work.sample(value.asset_id, value.metric, value.unit, value.at, value.value, event.cause_id)
+            named: Sequence[HealthSignal | SeriesKey] = (value,)
         elif isinstance(value, HealthSignalBatch):
-            columns = of_batch(value)
-            names = message_rows(columns)
-            work.columns(columns, lambda row: f"{event.cause_id}#{names[row]}")
-        return work.done()
+            named = value.series
+        else:
+            return Step()
+        part = self._part(rows, view, {series_key(s.asset_id, self._name(s.metric, s.unit)) for s in named}, now)
+        emissions = part.take(event)
+        return Step(part.take_changes(), tuple(emissions))
 
     def step_columns(
         self,
@@ -83,20 +86,23 @@ class TelemetryLayer:
         clock: int = 0,
     ) -> Step[SeriesState]:
         """As `step` on each sample in turn. `causes(i)` names row i's cause: asked for emissions and last samples."""
-        work = Work(self.monitor, self.detector, rows, view.ids, clock)
-        work.columns(columns, causes)
-        return work.done()
+        columns = columns.compact()
+        keys = {series_key(s.asset_id, self._name(s.metric, s.unit)) for s in columns.series}
+        part = self._part(rows, view, keys, clock)
+        emissions = part.on_columns(columns, causes)
+        return Step(part.take_changes(), tuple(emissions))
 
     def due_at(self, row: SeriesState) -> int | None:
         return row.timer_at or None
 
     def on_timer(self, rows: Mapping[str, SeriesState], view: RemovedAssets, key: str, now: int) -> Step[SeriesState]:
-        row = rows.get(key)
-        if row is None or now < row.timer_at:
-            return Step()
-        work = Work(self.monitor, self.detector, rows, view.ids, now)
-        work.timer(key, now)
-        return work.done()
+        part = self._part(rows, view, {key}, now)
+        emissions = part.advance(now)
+        return Step(part.take_changes(), tuple(emissions))
+
+    def partition(self, view: RemovedAssets, clock: int = 0) -> TelemetryPartition:
+        """What holds the rows of a partition live and in replay, in place of `streams.kit.partition.Partition`."""
+        return TelemetryPartition(self, view, clock)
 
     def encode_row(self, row: SeriesState) -> bytes:
         return encode(row)
@@ -104,10 +110,13 @@ class TelemetryLayer:
     def decode_row(self, data: bytes) -> SeriesState:
         return decode(data)
 
+    def _part(
+        self, rows: Mapping[str, SeriesState], view: RemovedAssets, keys: Collection[str], clock: int
+    ) -> TelemetryPartition:
+        """A partition of the rows that one step is about."""
+        part = TelemetryPartition(self, view, clock)
+        part.put({key: rows[key] for key in sorted(keys) if key in rows})
+        return part
 
-def message_rows(columns: SampleColumns) -> Sequence[int]:
-    """Row in the message as it was sent, for each row that was acceptable."""
-    if not columns.rejected:
-        return range(len(columns))
-    refused = {r.row for r in columns.rejected}
-    return [row for row in range(len(columns) + len(refused)) if row not in refused]
+    def _name(self, metric: str, unit: str) -> str:
+        return self.monitor.meaning(metric, unit).metric

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from streams.telemetry import causes
 from streams.telemetry.record import SERIES, SeriesRecord
 
 VERSION = 2
@@ -66,22 +67,40 @@ class SeriesState(SeriesRecord):
 
 
 def encode(s: SeriesState) -> bytes:
-    """At most 1 KB with the usual cause ids; little-endian, version first."""
-    unit, cause = s.unit.encode(), s.last_cause.encode()
-    return b"".join((_HEAD.pack(VERSION, len(unit), len(cause)), s._record.tobytes(), unit, cause))
+    """At most 1 KB with the usual units and cause ids; little-endian, version first."""
+    cause, record = causes.read(s.last_cause), s._record.copy()
+    record["cause_number"], record["cause_row"] = cause.number, cause.row
+    head, tail = ends(s.unit, cause.text)
+    return b"".join((head, record.tobytes(), tail))
 
 
-def decode(data: bytes) -> SeriesState:
-    """Raises ValueError for another version: the table must then be rebuilt from its input."""
+def ends(unit: str, cause: str) -> tuple[bytes, bytes]:
+    """What stands before a record's bytes in a row, and after them. `cause` is `causes.Cause.text`."""
+    tail = unit.encode(), cause.encode()
+    return _HEAD.pack(VERSION, len(tail[0]), len(tail[1])), b"".join(tail)
+
+
+def read_ends(data: bytes) -> tuple[str, str]:
+    """Unit and cause of a row without its record. Raises ValueError for another version."""
     if not data or data[0] != VERSION:
         found = data[0] if data else "none"
         raise ValueError(
             f"telemetry row has version {found}, this program reads {VERSION}: rebuild the telemetry table"
         )
     _, unit, cause = _HEAD.unpack_from(data)
-    at = _HEAD.size + SERIES.itemsize
-    record = np.frombuffer(data, SERIES, 1, _HEAD.size)[0].copy()
-    return SeriesState(data[at : at + unit].decode(), data[at + unit : at + unit + cause].decode(), record)
+    if len(data) != HEAD_BYTES + unit + cause:
+        raise ValueError(f"telemetry row is cut or too long by {len(data) - HEAD_BYTES - unit - cause} bytes")
+    return data[HEAD_BYTES : HEAD_BYTES + unit].decode(), data[HEAD_BYTES + unit :].decode()
+
+
+def decode(data: bytes) -> SeriesState:
+    """Raises ValueError for another version: the table must then be rebuilt from its input."""
+    unit, text = read_ends(data[:HEAD_BYTES] + data[RECORD_END:])
+    record = np.frombuffer(data, SERIES, 1, HEAD_BYTES)[0].copy()
+    cause = causes.Cause(text, int(record["cause_number"]), int(record["cause_row"]))
+    return SeriesState(unit, cause.name(), record)
 
 
 _HEAD = struct.Struct("<BHH")
+HEAD_BYTES = _HEAD.size
+RECORD_END = HEAD_BYTES + SERIES.itemsize

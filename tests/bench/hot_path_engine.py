@@ -20,7 +20,7 @@ import numpy as np
 
 from schemas.columns import SampleColumns, Series
 from streams.kit.layer import ColumnLayer
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine, machine_of
 from topology.bench.load import BATCH_SECONDS, METRICS, START_MS, values_of
 from topology.engines import build_layers
 from topology.settings import Settings
@@ -33,7 +33,7 @@ BLOCK = 100
 
 
 AnyLayer = ColumnLayer[Any, Any]
-AnyPartition = Partition[Any, Any]
+AnyPartition = Machine[Any, Any]
 
 
 def series_of(count: int) -> list[Series]:
@@ -42,19 +42,23 @@ def series_of(count: int) -> list[Series]:
 
 def warmed_up(layer: AnyLayer, count: int) -> AnyPartition:
     """Rows past their youth; beyond the first `WARM_SERIES` they are copies of those, under names of their own."""
-    first = Partition(layer, layer.new_view())
+    first = machine_of(layer, layer.new_view())
     some = tuple(series_of(WARM_SERIES))
     index = np.tile(np.arange(len(some), dtype=np.int32), WARM_SAMPLES)
     at = np.repeat(START_MS + np.arange(WARM_SAMPLES, dtype=np.int64) * 1_000, len(some))
     values = values_of(np.random.default_rng(2), index)
     first.on_columns(SampleColumns(some, index, at, values, "bench"), lambda row: f"w:{row}")
-    assets, rows = WARM_SERIES // len(METRICS), {}
-    encoded = {key: layer.encode_row(row) for key, row in first.rows.items()}
+    assets, rows = WARM_SERIES // len(METRICS), []
+    encoded = {key.decode(): row for key, row in first.take_encoded().items() if row is not None}
     for start in range(0, count // len(METRICS), assets):
         for key, row in encoded.items():
             number = int(key.partition("svc-")[2][:6])
-            rows[key.replace(f"svc-{number:06d}", f"svc-{number + start:06d}")] = layer.decode_row(row)
-    return Partition(layer, layer.new_view(), rows, first.clock)
+            rows.append((key.replace(f"svc-{number:06d}", f"svc-{number + start:06d}").encode(), row))
+    partition = machine_of(layer, layer.new_view(), first.clock)
+    begun = time.process_time()
+    partition.load(sorted(rows))
+    print(f"load {(time.process_time() - begun) / count * 1e6:.2f} us/row", end="  ")
+    return partition
 
 
 def by_blocks(series: list[Series]) -> Iterator[SampleColumns]:
@@ -77,9 +81,18 @@ def by_seconds(series: list[Series]) -> Iterator[SampleColumns]:
 
 
 def columns_of(random: np.random.Generator, series: list[Series], numbers: np.ndarray, at: np.ndarray) -> SampleColumns:
-    used, index = np.unique(numbers, return_inverse=True)
-    values = values_of(random, numbers % WARM_SERIES)
-    return SampleColumns(tuple(series[i] for i in used), index.astype(np.int32), at, values, "bench")
+    """As the gatherer makes them: one table of series, the same in every step."""
+    return SampleColumns(series, numbers.astype(np.int32), at, values_of(random, numbers % WARM_SERIES), "bench")
+
+
+class Numbered:
+    """Causes as the gatherer gives them: the numbers of all, a name where it is asked for."""
+
+    def __init__(self, rows: int) -> None:
+        self.number, self.row = np.arange(rows, dtype=np.int64), np.full(rows, -1, np.int32)
+
+    def __call__(self, row: int) -> str:
+        return f"health-signals:0:{self.number[row]}"
 
 
 def measured(layer: AnyLayer, count: int, steps: Iterator[SampleColumns], series: list[Series]) -> str:
@@ -89,12 +102,12 @@ def measured(layer: AnyLayer, count: int, steps: Iterator[SampleColumns], series
     samples = changed = emitted = 0
     for number, columns in enumerate(steps):
         begun = time.process_time()
-        emitted += len(partition.on_columns(columns, lambda row: f"health-signals:0:{row}"))
+        emitted += len(partition.on_columns(columns, Numbered(len(columns))))
         engine_s += time.process_time() - begun
         samples += len(columns)
         if number % STEPS_A_FLUSH == STEPS_A_FLUSH - 1:
             begun = time.process_time()
-            changed += len([layer.encode_row(row) for row in partition.take_changes().values() if row is not None])
+            changed += len(partition.take_encoded())
             rows_s += time.process_time() - begun
             if engine_s + rows_s > BUDGET_S:
                 break
@@ -105,9 +118,10 @@ def measured(layer: AnyLayer, count: int, steps: Iterator[SampleColumns], series
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, nargs="+", default=[4_000, 100_000], help="multiples of 4,000")
+    parser.add_argument("--layers", nargs="+", default=["telemetry", "optimisation"])
     options = parser.parse_args()
     layers = build_layers(Settings())
-    for name in ("telemetry", "optimisation"):
+    for name in options.layers:
         for count in options.series:
             series = series_of(count)
             for load, steps in (("w1", by_seconds), ("w2", by_blocks)):

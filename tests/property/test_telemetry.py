@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from schemas.columns import SampleColumns, Series
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, HealthSignal, HealthSignalBatch, SeriesKey
 from streams.kit.layer import Emission, Event
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine as AnyMachine
+from streams.kit.partition import Partition, machine_of
 from streams.telemetry.detector import KINDS, Detector, Score, score_series
 from streams.telemetry.engine import RemovedAssets, TelemetryLayer
 from streams.telemetry.state import NORMAL, SeriesState
@@ -21,12 +22,18 @@ from streams.telemetry.state import NORMAL, SeriesState
 T0 = 1_700_000_000_000
 SERIES = (Series("a", "latency", "s"), Series("a", "latency_ms", "ms"), Series("b", "m"), Series("a:b", "m"))
 """The first two are one series by meaning."""
-Machine = Partition[SeriesState, RemovedAssets]
+Machine = AnyMachine[SeriesState, RemovedAssets]
 Row = tuple[int, int, float]
 """Series index, at, value."""
 
 
 def machine() -> Machine:
+    layer = TelemetryLayer()
+    return machine_of(layer, layer.new_view())
+
+
+def usual_machine() -> Machine:
+    """The kit's partition, which keeps the order of timers and samples by itself, over the layer's single steps."""
     layer = TelemetryLayer()
     return Partition(layer, layer.new_view())
 
@@ -84,6 +91,17 @@ def test_no_result_depends_on_how_samples_were_batched(seed: int, size: int, cut
     assert encoded(alone) == encoded(together)
 
 
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 10_000), max_size=12))
+def test_the_table_of_series_keeps_the_order_of_the_usual_partition(seed: int, cuts: list[int]) -> None:
+    rows = history(seed, 150)
+    usual, own = usual_machine(), machine()
+    end = rows[-1][1] + 9 * 86_400_000
+    assert one_by_one(rows, usual) + usual.advance(end) == in_columns(rows, own, cuts) + own.advance(end)
+    assert encoded(usual) == encoded(own)
+    assert (usual.clock, usual.next_due()) == (own.clock, own.next_due())
+
+
 def test_the_histories_of_these_properties_have_incidents() -> None:
     found = [e.value for seed in range(5) for e in one_by_one(history(seed, 400), machine())]
     kinds = {a.kind for a in found if isinstance(a, Anomaly)}
@@ -133,9 +151,8 @@ def test_a_restart_from_rows_changes_nothing(seed: int, cut: int) -> None:
     going = machine()
     one_by_one(rows[:cut], going)
     layer = TelemetryLayer()
-    restored = Partition(
-        layer, layer.new_view(), {k: layer.decode_row(data) for k, data in encoded(going).items()}, going.clock
-    )
+    restored = machine_of(layer, layer.new_view(), going.clock)
+    restored.load(sorted((key.encode(), data) for key, data in encoded(going).items()))
     assert one_by_one(rows[cut:], going) == one_by_one(rows[cut:], restored)
     assert encoded(going) == encoded(restored)
 

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.columns import SampleColumns, Series
 from streams.kit.layer import Emission
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine, machine_of
 from streams.optimisation.engine import OptimisationLayer
 from streams.optimisation.settings import OptimisationSettings
 from streams.telemetry.engine import TelemetryLayer
@@ -55,7 +55,7 @@ def columns(messages: list[Message]) -> tuple[SampleColumns, list[str]]:
 
 def run(layer: Layer, steps: list[Message | int], most: int) -> list[Emission]:
     """At most `most` messages a batch; an idle clock ends a batch, as live."""
-    partition: Partition[object, object] = Partition(layer, layer.new_view())  # type: ignore[arg-type]
+    partition: Machine[object, object] = machine_of(layer, layer.new_view())  # type: ignore[arg-type]
     out: list[Emission] = []
     waiting: list[Message] = []
 

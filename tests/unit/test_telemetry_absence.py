@@ -11,7 +11,7 @@ import pytest
 
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, AssetState, HealthSignal, RegisteredAsset
 from streams.kit.layer import Emission, Event
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine, machine_of
 from streams.telemetry.engine import RemovedAssets, TelemetryLayer, series_key
 from streams.telemetry.state import SeriesState
 
@@ -38,10 +38,10 @@ def records(emissions: list[Emission]) -> list[Anomaly]:
 
 
 @pytest.fixture
-def reporting() -> Partition[SeriesState, RemovedAssets]:
+def reporting() -> Machine[SeriesState, RemovedAssets]:
     """One series that has reported every 10 s for 100 samples."""
     layer = TelemetryLayer()
-    on = Partition(layer, layer.new_view())
+    on = machine_of(layer, layer.new_view())
     for i in range(100):
         assert on.on_event(event(T0 + i * INTERVAL_MS)) == []
     return on
@@ -75,7 +75,7 @@ def test_a_short_gap_is_no_absence(reporting) -> None:
 
 def test_a_series_without_a_known_interval_is_never_absent() -> None:
     layer = TelemetryLayer()
-    on = Partition(layer, layer.new_view())
+    on = machine_of(layer, layer.new_view())
     for i in range(5):
         on.on_event(event(T0 + i * INTERVAL_MS))
     assert on.advance(T0 + 86_400_000) == []

@@ -10,7 +10,7 @@ import pytest
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, Direction, HealthSignal, HealthSignalBatch, SeriesKey
 from schemas.records import Severity as Grade
 from streams.kit.layer import Event
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine, machine_of
 from streams.telemetry.detector import Detector
 from streams.telemetry.engine import RemovedAssets, TelemetryLayer, series_key
 from streams.telemetry.state import SeriesState
@@ -18,12 +18,12 @@ from streams.telemetry.state import SeriesState
 T0 = 1_700_000_000_000
 MINUTE_MS = 60_000
 SWINGING = {AnomalyKind.OSCILLATION, AnomalyKind.VARIANCE}
-Machine = Partition[SeriesState, RemovedAssets]
+TelemetryMachine = Machine[SeriesState, RemovedAssets]
 
 
-def machine(layer: TelemetryLayer | None = None) -> Machine:
+def machine(layer: TelemetryLayer | None = None) -> TelemetryMachine:
     layer = layer or TelemetryLayer()
-    return Partition(layer, layer.new_view())
+    return machine_of(layer, layer.new_view())
 
 
 def signal(i: int, value: float, *, at: int | None = None, asset: str = "svc", metric: str = "m") -> Event:
@@ -155,7 +155,7 @@ def test_t6_bad_rows_of_a_batch_cost_themselves_only() -> None:
     assert [row.last_cause for row in steps[1].rows.values() if row] == ["c#4"]
 
 
-def rows(of: Machine) -> dict[str, bytes]:
+def rows(of: TelemetryMachine) -> dict[str, bytes]:
     return {key: of.layer.encode_row(row) for key, row in of.rows.items()}
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, HealthSignal
 from streams.kit.layer import Event
-from streams.kit.partition import Partition
+from streams.kit.partition import machine_of
 from streams.telemetry.engine import TelemetryLayer
 from streams.telemetry.settings import TelemetrySettings
 
@@ -20,7 +20,7 @@ Found = list[tuple[int, Anomaly]]
 
 def run(values, *, interval_ms: int = 60_000, silence_ms: int = 0, **settings: float) -> Found:
     layer = TelemetryLayer(TelemetrySettings(**settings))
-    on = Partition(layer, layer.new_view())
+    on = machine_of(layer, layer.new_view())
     found: Found = []
     at = T0
     for i, value in enumerate(values):
@@ -76,7 +76,7 @@ flapping = np.concatenate([noise(300), np.tile([140.0, 100.0, 100.0, 100.0], 15)
 def learned_late(**settings: float) -> float:
     """Level after a sample that came 20 s late."""
     layer = TelemetryLayer(TelemetrySettings(**settings))
-    on = Partition(layer, layer.new_view())
+    on = machine_of(layer, layer.new_view())
     for i, at in enumerate([*range(0, 600_000, 10_000), 571_000]):
         record = HealthSignal(asset_id="a", metric="m", value=100.0 if at != 571_000 else 900.0, at=T0 + at)
         on.on_event(Event("health-signals", "a", record, T0 + at, f"c{i}"))
@@ -86,7 +86,7 @@ def learned_late(**settings: float) -> float:
 def rechecks(**settings: float) -> int:
     """When an absent series is looked at again, ms after it was found absent."""
     layer = TelemetryLayer(TelemetrySettings(**settings))
-    on = Partition(layer, layer.new_view())
+    on = machine_of(layer, layer.new_view())
     for i in range(50):
         record = HealthSignal(asset_id="a", metric="m", value=1.0, at=T0 + i * 1000)
         on.on_event(Event("health-signals", "a", record, T0 + i * 1000, f"c{i}"))

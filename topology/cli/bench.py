@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -151,7 +150,6 @@ def latency(
     """
     from topology.bench import latency, peers
 
-    logging.basicConfig(level=logging.ERROR)
     tools = peers.Tools(**_given(jar=jar))
     missing = tools.missing("kafka-streams")
     if missing:

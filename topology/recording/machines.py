@@ -10,7 +10,7 @@ from typing import Any
 
 from streams.kit.layer import Emission, Layer
 from streams.kit.loop import feed
-from streams.kit.partition import Partition
+from streams.kit.partition import Machine, machine_of
 from topology.recording.lines import Addressed, Start, Tick, ViewUse
 
 
@@ -19,7 +19,7 @@ class Machines:
 
     def __init__(self, layers: Mapping[str, Layer[Any, Any]]) -> None:
         self._layers = layers
-        self._machines: dict[str, Partition[Any, Any]] = {}
+        self._machines: dict[str, Machine[Any, Any]] = {}
 
     def take(self, line: Addressed | Tick | Start) -> list[Emission]:
         machine = self._machine(line.to)
@@ -34,16 +34,18 @@ class Machines:
             machine.layer.see(machine.view, line.event)
         return machine.on_view(line.event) if line.use is not ViewUse.SEE else []
 
-    def _machine(self, to: str) -> Partition[Any, Any]:
+    def _machine(self, to: str) -> Machine[Any, Any]:
         if to not in self._machines:
             layer = self._layers[to.partition(":")[0]]
-            self._machines[to] = Partition(layer, layer.new_view())
+            self._machines[to] = machine_of(layer, layer.new_view())
         return self._machines[to]
 
 
-def taken_over(machine: Partition[Any, Any], start: Start) -> Partition[Any, Any]:
+def taken_over(machine: Machine[Any, Any], start: Start) -> Machine[Any, Any]:
     """As `streams.runtime.owned.restored` makes it from the table: rows in the order of their keys' bytes."""
     layer = machine.layer
     keys = sorted(machine.rows, key=str.encode)
-    rows = {key: layer.decode_row(layer.encode_row(machine.rows[key])) for key in keys}
-    return Partition(layer, machine.view if start.keeps_view else layer.new_view(), rows, start.clock)
+    rows = [(key.encode(), layer.encode_row(machine.rows[key])) for key in keys]
+    taken = machine_of(layer, machine.view if start.keeps_view else layer.new_view(), start.clock)
+    taken.load(rows)
+    return taken
