@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
-from io import BytesIO
+from functools import cache
 from typing import cast
 
-import fastavro
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -24,26 +22,14 @@ from schemas.columns import RejectedRow, SampleColumns, Series
 from schemas.errors import BY_REASON, EncodeError, Invalid, Undecodable
 from schemas.records import HealthSignal, HealthSignalBatch, Record
 from schemas.schema_ids import SchemaIds
+from schemas.series_tables import SeriesTables
 from schemas.signal_bytes import read_signal
 from schemas.structured_events import unwrapped
 from schemas.wire import MAX_BYTES, SINGLE_OBJECT_MARKER, Headers, Wire, content_type, wire_of
 
 ALLOWED: tuple[type[Record], ...] = (HealthSignal, HealthSignalBatch)
 _HEAD_BYTES = 10
-SERIES_TABLE_MAX_CACHED_BYTES = 32_768
-SERIES_TABLES_CACHED = 256
-"""One per sender; with the size above it bounds the cache to about 50 MB."""
-
-_SERIES_TABLE = fastavro.parse_schema(
-    {
-        "type": "array",
-        "items": {
-            "type": "record",
-            "name": "SeriesKey",
-            "fields": [{"name": name, "type": "string"} for name in Series._fields],
-        },
-    }
-)
+_series_tables = SeriesTables()
 
 
 def decode_samples(
@@ -87,12 +73,13 @@ def read_common_signal(
     return None if found is None or columns.fault(found[0], found[1], found[2]) else found
 
 
-_OWN_HEADERS = ("content-type", Wire.SINGLE_OBJECT.value.encode())
+OWN_HEADER = ("content-type", Wire.SINGLE_OBJECT.value.encode())
+"""The only one that our own producers send with samples."""
 
 
 def is_common_form(headers: Headers) -> bool:
     """Whether these headers say nothing against our own wire."""
-    if isinstance(headers, Sequence) and len(headers) == 1 and headers[0] == _OWN_HEADERS:
+    if isinstance(headers, Sequence) and len(headers) == 1 and headers[0] == OWN_HEADER:
         return True
     return content_type(headers) in (None, Wire.SINGLE_OBJECT.value)
 
@@ -146,8 +133,7 @@ def _read_batch(data: bytes, at: int) -> SampleColumns:
     series_index, at = _read_bytes(data, at)
     times, at = _read_bytes(data, at)
     values, at = _read_bytes(data, at)
-    table = data[at:]
-    keys, unnamed = (_series_cached if len(table) <= SERIES_TABLE_MAX_CACHED_BYTES else _series)(table)
+    keys, unnamed = _series_tables.read(data[at:])
     try:
         text = source.decode()
     except UnicodeDecodeError as error:
@@ -187,21 +173,6 @@ def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
     if not 0 <= length <= len(data) - at:
         raise Undecodable(f"HealthSignalBatch: a field of {length} bytes with {len(data) - at} left")
     return data[at : at + length], at + length
-
-
-def _series(table: bytes) -> tuple[tuple[Series, ...], frozenset[int]]:
-    stream = BytesIO(table)
-    try:
-        parsed = fastavro.schemaless_reader(stream, _SERIES_TABLE, None)
-    except Exception as error:  # whatever the parser stumbles over in foreign bytes, they are what is wrong
-        raise Undecodable(f"HealthSignalBatch: series: {type(error).__name__}: {error}") from error
-    if stream.tell() != len(table):
-        raise Undecodable(f"HealthSignalBatch: {len(table) - stream.tell()} bytes left over")
-    keys = tuple(Series(**key) for key in cast("list[dict[str, str]]", parsed))
-    return keys, columns.unnamed_series(keys)
-
-
-_series_cached = lru_cache(SERIES_TABLES_CACHED)(_series)
 
 
 def _from_json(data: bytes) -> SampleColumns:

@@ -30,6 +30,7 @@ COUNTERS = (
     Declared("maestro_duplicates_total", "app.skipped_duplicates", "messages read again that the state had already"),
     Declared("maestro_flushes_total", "app.flushes", "flushes of rows, outputs and offsets"),
     Declared("maestro_flush_seconds_total", "app.flush_ms", "time in flushes", 0.001),
+    Declared("maestro_flush_wait_seconds_total", "app.flush_wait_ms", "flushes waited for their turn", 0.001),
     Declared("maestro_flushed_rows_total", "app.flushed_rows", "table rows written"),
     Declared("maestro_outputs_total", "app.outputs", "records published"),
     Declared("maestro_outputs_resent_total", "app.resent_outputs", "records published again after a takeover"),

@@ -71,12 +71,17 @@ class Output:
         return content + sum(len(name) + len(value) + 8 for name, value in self.headers) + 100
 
 
+def carried(foreign: Sequence[tuple[str, bytes | None]]) -> Headers:
+    """The headers of a record that goes elsewhere. Kafka knows headers without a value; they become empty ones."""
+    return tuple((name, bytes(value or b"")) for name, value in foreign)
+
+
 def dead_letter(
     topic: str, partition: int, message: Message, code: str, reason: str, to: str = "dead-letters"
 ) -> Output:
     """The refused message, byte for byte, with its coordinates; the same message always gives the same record."""
     headers: Headers = (
-        *tuple((name, bytes(value)) for name, value in message.headers),
+        *carried(message.headers),
         ("topic", topic.encode()),
         ("partition", str(partition).encode()),
         ("offset", str(message.offset).encode()),

@@ -97,7 +97,7 @@ def content_entries(
     flush: FlushId, rows: Iterable[tuple[bytes, bytes | None]], chunks: Sequence[bytes]
 ) -> Iterator[Entry]:
     """The records before the marker, made as they are taken: copies of thousands of rows are not held at once."""
-    prefix = _id_bytes(flush)
+    prefix = id_bytes(flush)
     tombstone: Headers = ((FLUSH_HEADER, prefix),)
     for key, row in rows:
         yield (ROW + key, None, tombstone) if row is None else (ROW + key, prefix + row, ())
@@ -107,11 +107,11 @@ def content_entries(
 
 def marker_entry(marker: Marker) -> Entry:
     applied = json.dumps(marker.applied, sort_keys=True, separators=(",", ":")).encode()
-    return MARKER, _id_bytes(marker.flush) + _COUNTS.pack(marker.rows, marker.chunks) + applied, ()
+    return MARKER, id_bytes(marker.flush) + _COUNTS.pack(marker.rows, marker.chunks) + applied, ()
 
 
 def claim_entry(claim: Claim) -> Entry:
-    return CLAIM, _ID.pack(*claim.owner, 0) + (_id_bytes(claim.previous) if claim.previous else b""), ()
+    return CLAIM, _ID.pack(*claim.owner, 0) + (id_bytes(claim.previous) if claim.previous else b""), ()
 
 
 def attempt_entry(attempt: Attempt) -> Entry:
@@ -173,7 +173,7 @@ def decode_outputs(data: bytes) -> Iterator[Output]:
         yield Output((topic or b"").decode(), key, value, tuple(headers), None if partition < 0 else partition)
 
 
-def _id_bytes(flush: FlushId) -> bytes:
+def id_bytes(flush: FlushId) -> bytes:
     return _ID.pack(*flush.owner, flush.seq)
 
 

@@ -106,7 +106,9 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         ledger = self.ledgers.get(tp)
         if ledger is None:
             return
-        fresh = [record for record in records if record.offset >= ledger.delivered]
+        fresh = records
+        if records and records[0].offset < ledger.delivered:
+            fresh = [record for record in records if record.offset >= ledger.delivered]
         self.app.metrics.skipped_duplicates += len(records) - len(fresh)
         suspect, at = self.app.suspect(tp.topic, tp.partition), 0
         while at < len(fresh):

@@ -108,8 +108,9 @@ class PartitionFlusher:
         while True:
             await self._work.wait()
             await _until(self._hurry, self._staged.since_s + self._settings.flush_interval_s)
-            expected_s = self._cost_s
-            await _until(self._urgent, self._pace.turn_s(expected_s, time.monotonic()))
+            expected_s, asked_s = self._cost_s, time.monotonic()
+            await _until(self._urgent, self._pace.turn_s(expected_s, asked_s))
+            self.metrics.flush_wait_ms += (time.monotonic() - asked_s) * 1000
             await self._may_flush.wait()
             await self.flush()
             self._pace.correct(expected_s, self._cost_s)
@@ -156,6 +157,7 @@ class PartitionFlusher:
         await self._write(staged, late)
         self.metrics.flushes += 1
         self.metrics.flush_ms += (time.monotonic() - started_s) * 1000
+        self.metrics.flush_cpu_ms += self._cost_s * 1000
         self.metrics.flushed_rows += len(staged.rows) + len(late)
         self.metrics.outputs += len(staged.outputs)
         self._on_flushed(self.partition, staged.applied)

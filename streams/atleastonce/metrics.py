@@ -14,6 +14,10 @@ class Metrics:
     flushes: int = 0
     flush_ms: float = 0.0
     """Sum over all flushes, from the first changelog record to the last confirmed output."""
+    flush_wait_ms: float = 0.0
+    """Sum over all flushes of how long they waited for their turn (`flush_share`)."""
+    flush_cpu_ms: float = 0.0
+    """Sum over all flushes of what they cost, as the pace counts it."""
     flushed_rows: int = 0
     outputs: int = 0
     resent_outputs: int = 0

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from streams.atleastonce import changelog
 from streams.atleastonce.batch import Output
-from streams.atleastonce.changelog import NOBODY, Applied, Attempt, Claim, FlushId, Owner
+from streams.atleastonce.changelog import NOBODY, ROW, Applied, Attempt, Claim, FlushId, Owner
 from streams.atleastonce.errors import ChangelogCorrupt
 
 
@@ -71,16 +71,23 @@ class Replay:
         self.attempts: dict[str, Attempt] = dict(start.attempts)
         self._restart_at = start.restart_at
         self._rows: dict[bytes, bytes | None] = {}
-        self._pending: dict[bytes, tuple[int, bytes | None]] = {}
+        # Two dictionaries of plain values: 100,000 tuples would be garbage to look through again and again.
+        self._pending: dict[bytes, bytes | None] = {}
+        self._pending_at: dict[bytes, int] = {}
         self._pending_id: FlushId | None = None
         self._pending_from = 0
+        self._pending_prefix = b""
         self._chunks: dict[int, bytes] = {}
         self._outbox: Sequence[bytes] = ()
         self._outbox_missing = False
 
     def feed(self, offset: int, key: bytes, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> None:
+        if value is not None and self._pending_prefix and value.startswith(self._pending_prefix) and key[:1] == ROW:
+            key = key[1:]  # one more row of this flush, as nearly all records are
+            self._pending[key], self._pending_at[key] = value[len(self._pending_prefix) :], offset
+            return
         kind = key[:1]
-        if kind in (changelog.ROW, changelog.OUTBOX):
+        if kind in (ROW, changelog.OUTBOX):
             self._content(offset, key, *changelog.flush_of(value, headers))
         elif value is None:
             raise ChangelogCorrupt(f"a tombstone of kind {kind!r} at offset {offset}")
@@ -93,6 +100,11 @@ class Replay:
             self.attempts[attempt.topic] = attempt
         else:
             raise ChangelogCorrupt(f"unknown kind {kind!r} at offset {offset}; written by a newer version?")
+
+    @property
+    def waiting(self) -> int:
+        """How many rows `drain` would give."""
+        return len(self._rows)
 
     def drain(self) -> tuple[dict[bytes, bytes | None], Position]:
         """Committed rows since the last call (None = deleted), and the position that goes with them."""
@@ -114,14 +126,15 @@ class Replay:
 
     def _content(self, offset: int, key: bytes, flush: FlushId, content: bytes | None) -> None:
         if not self._is_current(flush.owner):
-            if key[:1] == changelog.ROW:
+            if key[:1] == ROW:
                 self._void[key[1:]] = offset
             return
         if self._pending_id != flush:
             self._commit_pending()
             self._pending_id, self._pending_from = flush, offset
-        if key[:1] == changelog.ROW:
-            self._pending[key[1:]] = offset, content
+            self._pending_prefix = changelog.id_bytes(flush)
+        if key[:1] == ROW:
+            self._pending[key[1:]], self._pending_at[key[1:]] = content, offset
         else:
             self._chunks[changelog.chunk_index(key)] = content or b""
 
@@ -142,7 +155,7 @@ class Replay:
         if self._pending_id is not None and _not_after(self._pending_id, claim.previous):
             self._commit_pending()
         else:
-            self._void.update({key: offset for key, (offset, _) in self._pending.items()})
+            self._void.update(self._pending_at)
         self._forget_pending()
         self.owner = claim.owner
 
@@ -154,14 +167,15 @@ class Replay:
         return owner == self.owner
 
     def _commit_pending(self) -> None:
-        for key, (offset, content) in self._pending.items():
-            self._rows[key] = content
-            if self._void.get(key, offset) < offset:
+        self._rows.update(self._pending)
+        for key in self._void.keys() & self._pending.keys():
+            if self._void[key] < self._pending_at[key]:
                 del self._void[key]
         self._forget_pending()
 
     def _forget_pending(self) -> None:
-        self._pending, self._chunks, self._pending_id = {}, {}, None
+        self._pending, self._pending_at, self._pending_prefix = {}, {}, b""
+        self._chunks, self._pending_id = {}, None
 
 
 def _not_after(flush: FlushId, previous: FlushId | None) -> bool:

@@ -30,7 +30,9 @@ from streams.atleastonce.store import PartitionStore
 log = logging.getLogger(__name__)
 
 CHUNK = 5_000
-"""Records taken from the client at once; one write batch each."""
+"""Records taken from the client at once."""
+KEPT_ROWS = 50_000
+"""Rows in memory before they are written: of a row with several versions in the changelog only the newest is."""
 POLL_S = 0.02
 _FATAL = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -146,18 +148,21 @@ class Restorer:
                 raise DeliveryFailed(f"{self._where} could not be read for {self._settings.delivery_timeout_s} s")
             messages = self._consumer.consume(CHUNK, timeout=POLL_S)
             at_end = self._feed(messages)
-            self._keep()
+            if self._replay.waiting >= KEPT_ROWS:
+                self._keep()
             silent_since_s = time.monotonic() if messages else silent_since_s
             if at_end and until is None:
-                return
+                break
+        self._keep()
 
     def _feed(self, messages: list[Any]) -> bool:
-        at_end = False
+        at_end, feed = False, self._replay.feed
         for message in messages:
             error = message.error()
             if error is None:
-                self._replay.feed(message.offset(), message.key() or b"", message.value(), message.headers() or ())
-                self._next = message.offset() + 1
+                offset, value = message.offset(), message.value()
+                feed(offset, message.key() or b"", value, () if value is not None else message.headers() or ())
+                self._next = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_end = True
                 self._next = max(self._next, message.offset())

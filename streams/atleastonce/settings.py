@@ -57,10 +57,11 @@ class AtLeastOnceSettings(BaseModel):
         120.0, ge=1, le=3_600, description="Seconds until an unconfirmed record ends the process; Faust waits 1,200."
     )
     linger_ms: float = Field(
-        1.0,
+        0.0,
         ge=0,
         le=1_000,
-        description="Milliseconds a record waits for company in a produce request; 0 = one record each.",
+        description="Milliseconds a record waits for company in a produce request. A flush hands its records over "
+        "together, so they have company without waiting; any wait costs 1.5 ms or more, twice a flush.",
     )
     max_record_bytes: int = Field(
         1_000_000,

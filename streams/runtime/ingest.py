@@ -17,7 +17,7 @@ from schemas.errors import DecodeError, Empty, TimeOutOfRange
 from schemas.records import EARLIEST_AT, Record
 from schemas.samples import decode_samples
 from schemas.schema_ids import SchemaIds
-from streams.atleastonce.batch import Batch, Message, Output, partition_for
+from streams.atleastonce.batch import Batch, Message, Output, carried, partition_for
 from streams.kit import ids
 from streams.kit.layer import Event
 from streams.kit.loop import own_id
@@ -151,5 +151,4 @@ def refusal(error: DecodeError) -> tuple[str, str]:
 
 def sent_on(topic: str, key: str, message: Message) -> Output:
     """A misplaced message, unchanged, for the partition of its key."""
-    headers = (*tuple((n, bytes(v)) for n, v in message.headers), ("maestro-sent-on", b"1"))
-    return Output(topic, key.encode(), message.value, headers)
+    return Output(topic, key.encode(), message.value, (*carried(message.headers), ("maestro-sent-on", b"1")))

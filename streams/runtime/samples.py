@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.columns import SampleColumns, Series
 from schemas.records import EARLIEST_AT, LATEST_AT
-from schemas.samples import is_common_form, read_common_signal, signal_head
+from schemas.samples import OWN_HEADER, is_common_form, read_common_signal, signal_head
 from schemas.signal_bytes import read_names
 from streams.atleastonce.batch import Batch, Message, partition_for
 from streams.runtime.causes import SINGLE, Causes
@@ -25,8 +25,11 @@ from streams.runtime.signal_scan import HEAD_BYTES, NOT_TAKEN, NameTable, scan
 
 MOST_SERIES = 1_000_000
 """Series and their names that a gatherer remembers, some 200 bytes each; with one more it begins anew."""
-MOST_TABLES = 256
+MOST_TABLE_SERIES = 200_000
+"""Series of the senders' tables that are remembered: a table may be new in each message, and as large as a message."""
 MOST_KEYS = 1_000_000
+
+_OWN = (OWN_HEADER,)
 
 _Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]
 """Series numbers, times, values, offsets and rows within the message."""
@@ -61,6 +64,7 @@ class Gatherer:
         self._names = NameTable()
         self._here: set[Series] = set()
         self._tables: dict[int, _SenderTable] = {}
+        self._table_series = 0
         self._keys: set[bytes] = set()
 
     def gather(self, messages: Sequence[Message]) -> Gathered:
@@ -97,7 +101,7 @@ class Gatherer:
         series, at, value, left = scan(
             self._names, self._head, data, ends, latest, EARLIEST_AT, self._rules.max_bytes
         )  # fmt: skip
-        odd = [i for i, m in enumerate(messages) if m.headers and not is_common_form(m.headers)]
+        odd = [i for i, m in enumerate(messages) if m.headers and m.headers != _OWN and not is_common_form(m.headers)]
         if odd:
             series[odd] = NOT_TAKEN
         numbers = np.fromiter((m.offset for m in messages), np.int64, len(messages))
@@ -194,9 +198,11 @@ class Gatherer:
         numbers = np.array([self._number_of(s) for s in series], np.int32)
         table = _SenderTable(series, numbers, home, bool((home == self._partition).all()))
         if len(series) > 1:
-            if len(self._tables) >= MOST_TABLES:
+            if self._table_series > MOST_TABLE_SERIES:
                 self._tables.clear()
+                self._table_series = 0
             self._tables[id(series)] = table
+            self._table_series += len(series)
         return table
 
     def _number_of(self, series: Series) -> int:

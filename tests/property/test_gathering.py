@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, product
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from schemas.codec import encode
 from schemas.records import HealthSignal, HealthSignalBatch, SeriesKey
 from schemas.wire import Wire
 from streams.atleastonce.batch import Message, RawMessage
+from streams.runtime import samples
 from streams.runtime.ingest import Rules
 from streams.runtime.sample_messages import Gathered
 from streams.runtime.samples import Gatherer
@@ -27,6 +29,7 @@ HEADERS = (
     (("Content-Type", b"avro/binary; charset=x"), ("traceparent", b"00-1-2-01")),
     (("content-type", b"application/json"),),
     (("content-type", b"text/plain"),),
+    (("content-type", None),),
 )
 
 
@@ -123,6 +126,21 @@ def test_a_scan_takes_what_the_general_reader_takes(fetch: list[tuple[object, ..
     expected = joined([told(general.gather([m])) for m in messages])
     for quick in (Gatherer(RULES, 1), KNOWING):
         assert joined([told(quick.gather(messages[:cut])), told(quick.gather(messages[cut:]))]) == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(fetches, st.integers(1, 3))
+def test_what_is_forgotten_changes_nothing(fetch: list[tuple[object, ...]], limit: int) -> None:
+    messages: list[Message] = [
+        RawMessage(offset, ts, key, value, headers)  # type: ignore[arg-type]
+        for offset, (key, value, headers, ts) in enumerate(fetch)
+    ]
+    general = General(RULES, 1)
+    with mock.patch.multiple(samples, MOST_SERIES=limit, MOST_KEYS=limit, MOST_TABLE_SERIES=limit):
+        forgetful = Gatherer(RULES, 1)
+        for message in messages:
+            assert told(forgetful.gather([message])) == told(general.gather([message]))
+            assert sum(len(table.series) for table in forgetful._tables.values()) <= limit + 3
 
 
 @settings(deadline=None)

@@ -120,5 +120,5 @@ def test_a_number_of_series_that_does_not_fill_the_partitions_is_refused():
 def test_every_side_is_a_module_that_exists():
     root = Path(load.__file__).parent
     command = Tools().command(OURS, "b:1", "w1", "app", Path("f"))
-    assert (root / "sides" / f"{command[2].rpartition('.')[2]}.py").is_file()
+    assert (root / "sides" / f"{command[4].rpartition('.')[2]}.py").is_file()
     assert subprocess.run([sys.executable, "-c", "import topology.bench.work"], check=False).returncode == 0

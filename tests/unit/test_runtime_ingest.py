@@ -23,9 +23,19 @@ from schemas.records import (
     RoutingOutcome,
 )
 from schemas.wire import Wire
-from streams.atleastonce.batch import RawMessage, partition_for
+from streams.atleastonce.batch import RawMessage, dead_letter, partition_for
 from streams.kit import ids
-from streams.runtime.ingest import Misplaced, Rules, event_time, header, key_of, read_event, read_samples, refusal
+from streams.runtime.ingest import (
+    Misplaced,
+    Rules,
+    event_time,
+    header,
+    key_of,
+    read_event,
+    read_samples,
+    refusal,
+    sent_on,
+)
 
 BROKER_MS = 1_700_000_000_000
 LIMIT_BYTES = 1_000
@@ -176,6 +186,13 @@ def test_each_record_has_the_key_of_the_contract() -> None:
     assert key_of(begin) is None
     assert read_event(rules("discovery-events", DiscoveryEvent), 0, message(encode(begin), b"p")).key == "p"
     assert key_of(PolicyRecord(id="p", kind="unknown", version="1", at=1)) == "p"
+
+
+def test_a_header_without_a_value_goes_with_the_record_as_an_empty_one() -> None:
+    """Kafka knows such headers: a bad record with one must not end the worker at each attempt to refuse it."""
+    foreign = RawMessage(7, BROKER_MS, b"k", b"no record", [("a", None), ("b", b"1")])  # type: ignore[list-item]
+    assert dead_letter("t", 0, foreign, "undecodable", "why").headers[:2] == (("a", b""), ("b", b"1"))
+    assert sent_on("t", "k", foreign).headers == (("a", b""), ("b", b"1"), ("maestro-sent-on", b"1"))
 
 
 def test_a_header_without_a_value_reads_as_empty() -> None:

@@ -12,8 +12,9 @@ from schemas import records as r
 from schemas.codec import encode
 from schemas.columns import SampleColumns, Series
 from schemas.errors import DecodeError, Invalid, NotFinite, Reason, TimeOutOfRange, TooLarge, Undecodable
-from schemas.samples import SERIES_TABLE_MAX_CACHED_BYTES, decode_samples, encode_samples, read_common_signal
+from schemas.samples import decode_samples, encode_samples, read_common_signal
 from schemas.schema_ids import InMemorySchemaIds
+from schemas.series_tables import SeriesTables
 from schemas.wire import Wire
 
 AT = 1_700_000_000_000
@@ -183,12 +184,34 @@ def test_encode_samples_is_the_inverse(wire: Wire, ids: InMemorySchemaIds) -> No
     assert rows(decode_samples(data, schema_ids=ids)) == rows(samples)
 
 
-def test_a_series_table_too_large_for_the_cache_is_read_alike() -> None:
-    wide = tuple(Series(f"asset-{i}-{'x' * 80}", "m") for i in range(1000))
-    made = columns.checked(wide, np.arange(1000, dtype=np.int32), np.full(1000, AT), np.ones(1000), "host")
-    data = encode_samples(made)
-    assert len(data) > SERIES_TABLE_MAX_CACHED_BYTES
-    assert decode_samples(data).series == wide
+def table_of(size: int) -> tuple[tuple[Series, ...], bytes]:
+    wide = tuple(Series(f"asset-{i}-{'x' * 80}", "m") for i in range(size))
+    made = columns.checked(wide, np.zeros(1, np.int32), np.full(1, AT), np.ones(1), "host")
+    return wide, encode_samples(made)
+
+
+def test_a_large_series_table_is_read_once() -> None:
+    wide, data = table_of(3_000)
+    first = decode_samples(data).series
+    assert first == wide
+    assert decode_samples(data).series is first
+
+
+def test_series_tables_are_kept_up_to_a_size_and_the_oldest_goes_first() -> None:
+    tables = SeriesTables(cached_bytes=40)
+    sent = {
+        name: b"\x02" + b"".join(bytes([2 * len(t)]) + t for t in (name.encode() * 10, b"m", b"")) + b"\0"
+        for name in "abcd"
+    }
+    assert {len(data) for data in sent.values()} == {16}
+    read = {name: tables.read(sent[name]) for name in "ab"}
+    assert read["a"].series == (Series("a" * 10, "m"),)
+    assert tables.read(sent["a"]) is read["a"]
+    tables.read(sent["c"])
+    assert tables.read(sent["a"]) is read["a"], "used last"
+    assert tables.read(sent["b"]) is not read["b"]
+    one = SeriesTables(cached_bytes=10)
+    assert one.read(sent["d"]) == one.read(sent["d"]), "larger than all that may be kept: read each time"
 
 
 def test_slices_keep_their_series() -> None:

@@ -50,7 +50,7 @@ class Tools:
             cache_size = "cache=off" if side.endswith("uncached") else "cache=on"
             return ["java", "-jar", str(self.jar), *places, cache_size]
         python = self.quix_python if side == "quix" else Path(sys.executable)
-        return [str(python), "-m", f"topology.bench.sides.{_MODULES[side]}", *places]
+        return [str(python), "-W", "ignore", "-m", f"topology.bench.sides.{_MODULES[side]}", *places]
 
 
 def environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -150,6 +151,7 @@ def latency(
     """
     from topology.bench import latency, peers
 
+    logging.basicConfig(level=logging.ERROR)
     tools = peers.Tools(**_given(jar=jar))
     missing = tools.missing("kafka-streams")
     if missing:

@@ -30,8 +30,9 @@ def detect(
 ) -> None:
     """Scores each row of CSV series (columns timestamp and value; each file is one series). Needs no broker.
 
-    Out: file,row,timestamp,value,score,kind,severity,alarm. `row` counts from 0; a higher `score` is more anomalous;
-    `alarm` is 1 once for each incident. Rows that cannot be read score 0. Exit 1 if a file could not be read.
+    Out: file,row,timestamp,value,score,kind,severity,alarm. `row` counts from 0; `score` is for a threshold of yours,
+    in days: where nothing is wrong, about one row in so many days scores as high; `alarm` is 1 once for each incident.
+    Rows that cannot be read score 0. Exit 1 if a file could not be read.
     """
     from topology.cli.scored_rows import Counts, blocks_of
 

@@ -104,7 +104,10 @@ class Lab:
         process.kill()
         process.wait()
         if wipe:
-            shutil.rmtree(self.folder / worker, ignore_errors=True)
+            self.kill_folder(worker)
+
+    def kill_folder(self, worker: str) -> None:
+        shutil.rmtree(self.folder / worker, ignore_errors=True)
 
     def stop(self, worker: str, within_s: float = 30) -> int:
         process = self.workers.pop(worker)

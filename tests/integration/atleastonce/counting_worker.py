@@ -10,10 +10,15 @@ import argparse
 import asyncio
 import json
 import logging
+import os
+import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from streams.atleastonce import App, AtLeastOnceSettings, Batch, Output, TopicSpec, create_app, main
+from streams.atleastonce.replay import Position
+from streams.atleastonce.store import PartitionStore
 
 Row = tuple[int, int]
 
@@ -55,6 +60,21 @@ def step(app: App, batch: Batch, rows: dict[bytes, Row], out: str) -> None:
     app.stage(batch.partition, rows=changed, outputs=outputs, applied={batch.topic: batch.next_offset})
 
 
+def die_before_write(number: int) -> None:
+    """kill -9 where the changelog has a flush and the store has not: at the write of that number which has rows."""
+    written, write = 0, PartitionStore.write
+
+    def counted(self: PartitionStore, rows: Iterable[tuple[bytes, bytes | None]], position: Position) -> None:
+        nonlocal written
+        rows = list(rows)
+        written += bool(rows)
+        if written == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(self, rows, position)
+
+    PartitionStore.write = counted  # type: ignore[method-assign]
+
+
 def build(name: str, broker: str, datadir: Path, source: str, out: str, partitions: int, **settings: object) -> App:
     app = create_app(
         name,
@@ -77,7 +97,10 @@ def cli() -> int:
     parser.add_argument("--source", action="append", required=True)
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--settings", type=json.loads, default={})
+    parser.add_argument("--die-before-write", type=int, default=0)
     options = parser.parse_args()
+    if options.die_before_write:
+        die_before_write(options.die_before_write)
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel("WARNING")

@@ -19,8 +19,7 @@ from topology.settings import Settings
 
 def main() -> None:
     broker, workload, app_id, folder, *options = sys.argv[1:]
-    logging.basicConfig(level=logging.WARNING)
-    logging.getLogger("faust").setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.ERROR)
     [worker] = app.build(Settings(app_id=app_id), broker, ["telemetry"], folder=Path(folder))
 
     def done() -> int:

@@ -1,0 +1,73 @@
+"""What our consumer builds on in Faust and aiokafka: a release that changes it must be seen here, not in production."""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.structs import ConsumerRecord
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import Consumer as StockConsumer
+from faust.types import TP
+
+from streams.atleastonce import Metrics, RawMessage
+from streams.atleastonce.consumer import Consumer
+from streams.atleastonce.ledger import Ledger
+
+IN = TP("in", 0)
+
+
+def test_everything_that_we_override_exists_with_these_parameters() -> None:
+    wanted: dict[tuple[type, str], list[str]] = {
+        (StockConsumer, "_drain_messages"): ["self", "fetcher"],
+        (StockConsumer, "_getmany"): ["self", "active_partitions", "timeout"],
+        (StockConsumer, "_new_consumer_thread"): ["self"],
+        (StockConsumer, "_new_offset"): ["self", "tp"],
+        (StockConsumer, "_commit_offsets"): ["self", "offsets", "start_new_transaction"],
+        (StockConsumer, "_filter_tps_with_pending_acks"): ["self", "topics"],
+        (StockConsumer, "on_partitions_revoked"): ["self", "revoked"],
+        (StockConsumer, "verify_event_path"): ["self", "now", "tp"],
+        (FaustConsumer, "stop_flow"): ["self"],
+        (FaustConsumer, "wait_empty"): ["self"],
+        (AIOKafkaConsumerThread, "_commit"): ["self", "offsets"],
+        (AIOKafkaConsumerThread, "getmany"): ["self", "active_partitions", "timeout"],
+        (Fetcher, "fetched_records"): ["self", "partitions", "timeout", "max_records"],
+    }
+    found = {(owner, name): list(inspect.signature(getattr(owner, name)).parameters) for owner, name in wanted}
+    assert found == wanted
+
+
+def test_a_record_of_the_client_is_a_message_as_it_is() -> None:
+    record = ConsumerRecord("in", 0, 7, 1_790_000_000_000, 0, b"k", b"v", None, 1, 1, (("h", b"x"),))
+    same = RawMessage(record.offset, record.timestamp, record.key, record.value, record.headers)
+    assert same == RawMessage(7, 1_790_000_000_000, b"k", b"v", (("h", b"x"),))
+
+
+def test_the_client_has_the_calls_of_our_thread() -> None:
+    for name in ("seek", "pause", "commit", "committed", "beginning_offsets", "end_offsets"):
+        assert callable(getattr(AIOKafkaConsumer, name))
+
+
+def consumer(delivered: int) -> Any:
+    made = Consumer.__new__(Consumer)
+    settings = SimpleNamespace(batch_messages=4, attempts=3)
+    made.__dict__["app"] = SimpleNamespace(settings=settings, metrics=Metrics(), suspect=lambda *_: None)
+    made.__dict__["ledgers"] = {IN: Ledger(0, delivered=delivered)}
+    return made
+
+
+def offsets(delivered: int, *fetched: int) -> tuple[list[list[int]], int]:
+    made = consumer(delivered)
+    batches = list(made._batches(IN, [RawMessage(offset, 0, b"k", b"v") for offset in fetched]))
+    return [[m.offset for m in batch.messages] for batch in batches], made.app.metrics.skipped_duplicates
+
+
+def test_a_fetch_is_cut_into_batches_and_what_was_delivered_is_skipped() -> None:
+    assert offsets(0) == ([], 0)
+    assert offsets(3, 3, 4, 5, 7, 9) == ([[3, 4, 5, 7], [9]], 0)
+    assert offsets(5, 3, 4, 5, 7) == ([[5, 7]], 2)
+    assert offsets(9, 3, 4, 5, 7) == ([], 4)
