@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from types import FrameType
 
 import psutil
@@ -30,10 +32,18 @@ PARTS = (
 )  # fmt: skip
 
 
+@cache
+def _part_of(place: str) -> str | None:
+    return next((part for part, marks in PARTS if any(mark in place for mark in marks)), None)
+
+
 class Sampler:
-    def __init__(self) -> None:
+    def __init__(self, done: Callable[[], int]) -> None:
+        """`done`: samples so far; before the first, nothing is taken (compiling would be most of it)."""
         self.parts: Counter[str] = Counter()
         self.places: Counter[str] = Counter()
+        self.within: Counter[str] = Counter()
+        self._done, self._begun = done, 0
 
     def start(self) -> None:
         """On the main thread, while its event loop runs."""
@@ -43,16 +53,17 @@ class Sampler:
         signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
 
     def _take(self, _signal: int, frame: FrameType | None) -> None:
-        if frame is not None:
-            self.places[f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_code.co_name}"] += 1
+        if not self._begun:
+            self._begun = self._done()
+            return
+        stack = []
         while frame is not None:
-            place = f"{frame.f_code.co_filename}:{frame.f_code.co_name}"
-            for part, marks in PARTS:
-                if any(mark in place for mark in marks):
-                    self.parts[part] += 1
-                    return
+            stack.append(f"{frame.f_code.co_filename}:{frame.f_code.co_name}")
             frame = frame.f_back
-        self.parts["other"] += 1
+        shown = ["/".join(place.rsplit("/", 2)[-2:]) for place in stack]
+        self.places[shown[0]] += 1
+        self.within.update(set(shown))
+        self.parts[next(filter(None, map(_part_of, stack)), "other")] += 1
 
     def told(self, samples: int, *context: object) -> str:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -65,5 +76,6 @@ class Sampler:
         lines = [f"\n{samples} samples, {cpu_us / max(samples, 1):.2f} CPU us each, start-up included; {context}"]
         lines += [f"  thread {name:24} {ms * 1000 / cpu_us:5.1%}" for name, ms in threads.most_common(8)]
         lines += [f"  {name:24} {n / total:5.1%}" for name, n in self.parts.most_common()]
-        lines += [f"    at {name:40} {n / total:5.1%}" for name, n in self.places.most_common(12)]
+        lines += [f"    at {name:48} {n / total:5.1%}" for name, n in self.places.most_common(16)]
+        lines += [f"    within {name:44} {n / total:5.1%}" for name, n in self.within.most_common(48)]
         return "\n".join(lines) + "\n"

@@ -32,7 +32,7 @@ def main() -> None:
         return
     from topology.bench.profiling import Sampler
 
-    sampler = Sampler()
+    sampler = Sampler(done)
     asyncio.run(_until_stopped(lambda stop: app.run([worker], stop), sampler.start))
     os.write(2, sampler.told(done(), worker.app.metrics).encode())
 
