@@ -22,6 +22,10 @@ CONSTANT_FLOOR = 0.005
 """Share of the value that counts as one deviation while a series has never changed: no other scale is known."""
 STEP_FLOOR = 0.5
 TINY = 1e-100
+FAST = 0.3
+"""EW rate per sample of the local level, which a jump is measured from."""
+WHITE = 2.0 / (2.0 - FAST)
+"""Variance of a jump over that of the residual for white noise."""
 
 
 @kernel
@@ -35,6 +39,21 @@ def seasonal_level(s: SeriesRecord, c: SettingsRecord, at: int) -> float:
         return math.nan
     low = s.season[before]
     return float(low + (h - j) * (s.season[after] - low))
+
+
+@kernel
+def persistence(s: SeriesRecord) -> float:
+    """Lag-1 autocorrelation of the residuals as an AR(1), 0-0.95, from how much of them a jump is.
+
+    A jump is measured from an EW mean with rate a = 0.3, so J = (jump / residual scale)^2 of an AR(1) with phi is
+    (2 / (2 - a)) (1 - phi) / (1 - (1 - a) phi).
+    """
+    if s.level_scale <= 0.0:
+        return 0.0
+    share = (s.jump_scale / s.level_scale) ** 2
+    if share >= WHITE:
+        return 0.0
+    return min((WHITE - share) / (WHITE - (1.0 - FAST) * share), 0.95)
 
 
 @kernel

@@ -32,6 +32,8 @@ NONE, OPENED, CHANGED, RETURNED, ACCEPTED = range(5)
 """What a sample did to the incident; the last two close it."""
 EXTRA_QUIET = (0, 0, 0, 3, 10, 14, 14)
 """Normal samples to close, on top of `close_after_samples`; by kind: spike and drop 0, shift 3, drift 10, swings 14."""
+AGAIN_FROM, AGAIN_QUIET, LONGEST_QUIET = 2, 8, 40
+"""More normal samples to close for each time that the series went off again soon after, and at most."""
 LEAVE_P = 2.0
 SIGMA = 1.25
 """Standard deviations per mean absolute deviation of a Gaussian."""
@@ -45,7 +47,11 @@ MIN_LEVEL_SAMPLES = 40
 DAILY_SWING = 260.0
 """Deviations per season: until two seasons are known, a slower rise could be the season itself (a swing of +-40)."""
 ACTIVITY_SAMPLES = 16
-YOUNG = 1.0
+RECURRING = 0.5
+"""Added to the entry score of a jump per power of ten of recent openings: what opens often is not rare."""
+SLOW_EASE = 0.9
+"""Taken off the entry score of the slow mean: it is above a level for many samples at a time, so seldom anew."""
+YOUNG, YOUNG_SAMPLES = 1.2, 600.0
 REFERENCE_INTERVAL_MS = 300_000.0
 """The sampling interval that `enter_score` is meant for."""
 
@@ -54,16 +60,18 @@ REFERENCE_INTERVAL_MS = 300_000.0
 def due(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord) -> int:
     """The statistic that opens an incident with this sample, or NO_TRIGGER."""
     highest = m.jump_p if m.jump_p > m.slow_p else m.slow_p
-    if (highest < c.enter_score and m.activity_p < c.enter_score) or s.samples < c.min_history_samples:
+    if (highest < c.enter_score - SLOW_EASE and m.activity_p < c.enter_score) or s.samples < c.min_history_samples:
         return NO_TRIGGER
     enter = c.enter_score + _caution(s)
     trigger = NO_TRIGGER
-    if m.jump_p >= enter:
+    if m.jump_p >= enter + RECURRING * math.log10(max(_openings(s), 1.0)):
         trigger = JUMP
-    elif m.slow_p >= enter:
+    elif m.slow_p >= enter - SLOW_EASE:
         trigger = LEVEL
     elif m.activity_p >= enter and s.samples > MIN_LEVEL_SAMPLES:
-        _, explained = shapes.level_kind(m.window, shapes.recent(s, m.window, ACTIVITY_SAMPLES), kinds.RAMP_SAMPLES)
+        _, explained = shapes.level_kind(
+            m.window, shapes.recent(s, m.window, ACTIVITY_SAMPLES), kinds.RAMP_SAMPLES, 0.0
+        )
         trigger = LEVEL if explained > shapes.CLEARLY else ACTIVITY
     if trigger == LEVEL and not _level_may_open(s, c, m):
         return NO_TRIGGER
@@ -77,7 +85,7 @@ def _caution(s: SeriesRecord) -> float:
     """What is added to the entry score: a young tail is uncertain, and a fast series is tested more often a day."""
     n = s.samples
     often = math.log10(REFERENCE_INTERVAL_MS / max(s.interval_ms, 1.0))
-    return YOUNG / (1.0 + n / 300.0) + 0.5 * min(max(often, 0.0), 3.0) * n / (n + 1000.0)
+    return YOUNG / (1.0 + n / YOUNG_SAMPLES) + 0.5 * min(max(often, 0.0), 3.0) * n / (n + 1000.0)
 
 
 @kernel
@@ -116,7 +124,7 @@ def open_as(s: SeriesRecord, trigger: int, m: ReadingRecord) -> None:
     s.last_sign = s.direction
     w = m.window
     if trigger == LEVEL:
-        s.kind, _ = shapes.level_kind(w, shapes.recent(s, w, RING), kinds.RAMP_SAMPLES)
+        s.kind, _ = shapes.level_kind(w, shapes.recent(s, w, RING), kinds.RAMP_SAMPLES, kinds.favour(s, kinds.CREPT))
     elif trigger == ACTIVITY:
         s.kind = shapes.swing_kind(w, shapes.recent(s, w, ACTIVITY_SAMPLES), NORMAL)
     elif s.reopened >= 3:
@@ -154,7 +162,9 @@ def follow(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord) -> int:
 
 @kernel
 def is_quiet(s: SeriesRecord, c: SettingsRecord) -> bool:
-    return s.quiet >= c.close_after_samples + EXTRA_QUIET[s.kind]
+    return s.quiet >= c.close_after_samples + EXTRA_QUIET[s.kind] + min(
+        AGAIN_QUIET * max(s.reopened - AGAIN_FROM, 0), LONGEST_QUIET
+    )
 
 
 @kernel
@@ -178,7 +188,7 @@ def deviation_score(s: SeriesRecord, m: ReadingRecord) -> float:
         return m.activity_p
     if s.age == 1:
         return m.jump_p
-    return max(m.jump_p, tails.score(abs(m.residual - s.reference) / m.jump_scale, s.jump_q, s.jump_e))
+    return max(m.jump_p, tails.shaped_score(abs(m.residual - s.reference) / m.jump_scale, s.jump_q, s.jump_e))
 
 
 @kernel

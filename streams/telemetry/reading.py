@@ -12,8 +12,9 @@ from streams.kit.kernel import kernel
 from streams.telemetry import baseline, tails
 from streams.telemetry.record import ReadingRecord, SeriesRecord, SettingsRecord
 
-FAST, SLOW, ACTIVE = 0.3, 0.06, 0.1
-"""EW rates per sample of the local level, the slow residual and the activity."""
+FAST = baseline.FAST
+SLOW, ACTIVE = 0.06, 0.1
+"""EW rates per sample of the slow residual and the activity."""
 CLIP = 4.0
 """A jump counts for at most this many deviations in activity and scale."""
 SHORT = 64
@@ -24,10 +25,13 @@ SLOW_FLOOR, ACTIVITY_FLOOR = 0.2, 0.02
 HOLD = 0.2
 """Share of the usual learning rate while the slow residual is above its 98 % quantile: no drift teaches itself."""
 SLOW_CLIP = 3.0
+SLOW_REACH = 5.0
+"""A residual counts for at most this many deviations in the slow mean: a single outlier is no level."""
 SLOW_PACE = 0.1
 """Successive slow residuals are nearly one observation; their tail learns at a tenth of the pace."""
 SAME = 1e-9
-STEP_RATE = 0.05
+STEP_RATE, STEP_CLIP = 0.05, 4.0
+"""A step counts for at most this many usual ones in the floor: the first swings of an oscillation must not hide it."""
 
 
 @kernel
@@ -48,7 +52,7 @@ def take(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float
         freedom = s.samples - 1.0 if s.samples > 2 else 1.0
         m.jump_z = _shrunk(m.jump_z, freedom)
         m.slow_z = _shrunk(m.slow_z, freedom)
-    m.jump_p = tails.score(m.jump_z, s.jump_q, s.jump_e)
+    m.jump_p = tails.shaped_score(m.jump_z, s.jump_q, s.jump_e)
     m.slow_p = tails.score(m.slow_z, s.slow_q, s.slow_e)
     m.activity_p = tails.score(m.activity_z, s.activity_q, s.activity_e)
 
@@ -61,7 +65,9 @@ def _standardise(s: SeriesRecord, m: ReadingRecord, floor: float) -> None:
         away = abs(m.residual) / m.level_scale
         if away > m.jump_z:
             m.jump_z = away
-    m.slow = s.slow + SLOW * (m.residual - s.slow)
+    far = SLOW_REACH * m.level_scale if s.change > 0.0 else math.inf
+    away = m.residual - s.slow
+    m.slow = s.slow + SLOW * min(max(away, -far), far)
     slow_floor = SLOW_FLOOR * floor
     m.slow_z = abs(m.slow) / (s.slow_scale if s.slow_scale > slow_floor else slow_floor)
     clipped = size if size < CLIP * scale else CLIP * scale
@@ -80,9 +86,8 @@ def _shrunk(z: float, freedom: float) -> float:
 def learn(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float) -> None:
     """A normal sample becomes part of what is normal; slowly while the level looks as if it were moving."""
     n = s.samples
-    memory = 1.0 / c.memory_samples
-    if m.slow_p > tails.AT_QUANTILE or m.activity_p > tails.AT_QUANTILE:
-        memory *= HOLD
+    pace = HOLD if m.slow_p > tails.AT_QUANTILE or m.activity_p > tails.AT_QUANTILE else 1.0
+    memory = pace / c.memory_samples
     rate = max(1.0 / (n + 1.0), memory)
     s.level += rate * m.flat
     s.flat_error += rate * (abs(m.flat) - s.flat_error)
@@ -92,10 +97,10 @@ def learn(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: floa
     baseline.learn_season(s, c, at, x)
     step = abs(x - s.last_value)
     if step > SAME * abs(x):
-        s.change += (STEP_RATE if s.change > 0.0 else 1.0) * (step - s.change)
+        s.change += pace * STEP_RATE * (min(step, STEP_CLIP * s.change) - s.change) if s.change > 0.0 else step
     _learn_scales(s, m, max(1.0 / n, memory))
     if n > 20:
-        s.jump_q, s.jump_e = tails.learned(m.jump_z, s.jump_q, s.jump_e, n, 1.0)
+        s.jump_q, s.jump_e = tails.learned(m.jump_z, s.jump_q, s.jump_e, n, pace)
         s.slow_q, s.slow_e = tails.learned(m.slow_z, s.slow_q, s.slow_e, n, SLOW_PACE)
         s.activity_q, s.activity_e = tails.learned(m.activity_z, s.activity_q, s.activity_e, n, SLOW_PACE)
 

@@ -17,7 +17,7 @@ from streams.telemetry.state import DRIFT, OSCILLATION, SHIFT, VARIANCE
 
 CLEARLY = 0.75
 """Share of the energy since onset that a step or ramp must explain to outweigh a change of side."""
-ALIKE = 0.72
+ALIKE = 0.78
 """(mean |v|)^2 / mean v^2: 1 for a square wave, 0.81 for a sine, 0.64 for Gaussian noise."""
 HYSTERESIS = 0.05
 PERIODIC_SAMPLES = 20
@@ -33,8 +33,10 @@ def recent(s: SeriesRecord, w: Window, count: int) -> int:
 
 
 @kernel
-def level_kind(w: Window, start: int, ramp_from: int) -> tuple[int, float]:
+def level_kind(w: Window, start: int, ramp_from: int, favour: float) -> tuple[int, float]:
     """SHIFT or DRIFT, and the share of energy that the better template explains. A ramp needs `ramp_from` samples.
+
+    `favour` is energy that speaks for the ramp beforehand: a jump was seen at the onset, or none (`kinds.favour`).
 
     The template that begins `length` samples ago: its product with `w` is a running sum (step) or a running sum of
     those (ramp), its squared norm `length`, or the sum of the first `length` squares.
@@ -50,7 +52,7 @@ def level_kind(w: Window, start: int, ramp_from: int) -> tuple[int, float]:
             ramp = max(ramp, risen * risen / (length * (length + 1.0) * (2.0 * length + 1.0) / 6.0))
     if energy <= 0.0:
         return SHIFT, 0.0
-    return (DRIFT, ramp / energy) if ramp > step else (SHIFT, step / energy)
+    return (DRIFT, ramp / energy) if favour + ramp > step else (SHIFT, step / energy)
 
 
 @kernel

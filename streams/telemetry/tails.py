@@ -18,7 +18,9 @@ PRIOR_Q, PRIOR_E = 2.9, 0.6
 PRIOR_EXCESSES = 12.0
 LARGEST = 300.0
 """-log10 of the smallest double; there is no more to say."""
-CLIP = 2.5
+HEAVY_FROM, HEAVY_GAIN, HEAVIEST = 0.20, 1.7, 0.35
+"""Shape of the tail by mean excess / quantile: a Gaussian has .14, Laplace .24, Student's t4 .33, t3 .45."""
+CLIP = 3.0
 """An excess counts for at most this many mean excesses, so that an anomaly does not teach the tail to expect it."""
 
 
@@ -29,6 +31,18 @@ def score(s: float, q: float, e: float) -> float:
         p = AT_QUANTILE + (s - q) / e * LOG10_E
         return p if p < LARGEST else LARGEST
     return AT_QUANTILE * s / q if s > 0.0 else 0.0
+
+
+@kernel
+def shaped_score(s: float, q: float, e: float) -> float:
+    """As `score`, with a generalised Pareto tail where the mean excess says that single samples are heavy-tailed."""
+    shape = HEAVY_GAIN * (e / q - HEAVY_FROM)
+    if s <= q or shape < 0.01:
+        return score(s, q, e)
+    if shape > HEAVIEST:
+        shape = HEAVIEST
+    p = AT_QUANTILE + math.log1p(shape * (s - q) / (e * (1.0 - shape))) / shape * LOG10_E
+    return p if p < LARGEST else LARGEST
 
 
 @kernel

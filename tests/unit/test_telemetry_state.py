@@ -100,8 +100,8 @@ def test_shapes_tell_a_step_from_a_ramp_and_a_swing_from_noise() -> None:
     random = np.random.default_rng(2)
     noise = random.standard_normal(RING)
     t = np.arange(RING)
-    assert shapes.level_kind(noise + 6.0 * (t >= 40), 0, 8)[0] == SHIFT
-    assert shapes.level_kind(noise + 0.2 * np.maximum(0, t - 20), 0, 8)[0] == DRIFT
+    assert shapes.level_kind(noise + 6.0 * (t >= 40), 0, 8, 0.0)[0] == SHIFT
+    assert shapes.level_kind(noise + 0.2 * np.maximum(0, t - 20), 0, 8, 0.0)[0] == DRIFT
     assert shapes.swing_kind(noise + 6.0 * np.where(t // 5 % 2, 1, -1), 0, NORMAL) == OSCILLATION
     assert shapes.swing_kind(noise + 6.0 * np.sin(np.pi * t / 2), 0, NORMAL) == OSCILLATION
     assert shapes.swing_kind(3.0 * noise, 0, NORMAL) == VARIANCE
@@ -116,7 +116,7 @@ def test_the_running_sums_of_shapes_are_the_products_with_their_templates(size: 
     step, ramp = (max((y @ form) ** 2 / (form @ form) for form in forms) for forms in (steps, ramps))
     energy = float(y[RING - size :] @ y[RING - size :])
     expected = (DRIFT, ramp / energy) if ramp > step else (SHIFT, step / energy)
-    assert shapes.level_kind(y, RING - size, 4) == pytest.approx(expected)
+    assert shapes.level_kind(y, RING - size, 4, 0.0) == pytest.approx(expected)
 
 
 def test_a_slope_has_the_unit_per_second() -> None:
