@@ -176,7 +176,7 @@ class App(faust.App):  # type: ignore[misc]
         specs = (*self.plan.topics, self.plan.changelog)
         loop = asyncio.get_running_loop()
         self.ownership.topic_ids.update(
-            await loop.run_in_executor(None, declare, self.plan.broker, specs, self.settings.request_timeout_s)
+            await loop.run_in_executor(None, declare, self.plan.broker, specs, self.settings.start_timeout_s)
         )
 
     async def on_started(self) -> None:

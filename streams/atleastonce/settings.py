@@ -53,6 +53,12 @@ class AtLeastOnceSettings(BaseModel):
         3.0, gt=0, le=60, description="Seconds between group heartbeats; a third of the session."
     )
     request_timeout_s: float = Field(40.0, ge=1, le=600, description="Seconds one request to the broker may take.")
+    start_timeout_s: float = Field(
+        20.0,
+        ge=1,
+        le=600,
+        description="Seconds that the broker may take to answer at the start; then the process ends with status 2.",
+    )
     delivery_timeout_s: float = Field(
         120.0, ge=1, le=3_600, description="Seconds until an unconfirmed record ends the process; Faust waits 1,200."
     )

@@ -389,6 +389,13 @@ async def test_l9_ours_refuses_inputs_with_other_partition_counts(stock: Any, tm
         )  # fmt: skip
 
 
+async def test_l9_a_broker_that_does_not_answer_ends_the_start_after_start_timeout_s(tmp_path: Path) -> None:
+    settings = AtLeastOnceSettings(start_timeout_s=1.0)
+    app = create_app("x", broker="127.0.0.1:1", datadir=tmp_path, inputs=["in"], partitions=2, settings=settings)
+    with pytest.raises(ConfigurationError, match=r"broker 127.0.0.1:1: .*is it running and reachable\?"):
+        await asyncio.wait_for(app.on_first_start(), 15)
+
+
 async def test_l11_stock_counts_a_redelivered_message_twice(stock: Any) -> None:
     from faust.streams import _current_event
 
