@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SINGLE = -1
-"""In place of a row: the message has this sample only."""
+"""In place of a row: no other sample of the message was taken."""
 
 
 @dataclass(slots=True)

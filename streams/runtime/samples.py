@@ -181,9 +181,9 @@ class Gatherer:
             taken = self._in_place(taken, table, found)
             if len(taken) == 0:
                 return
-        single = len(taken) == 1 and len(taken.series) == 1
         numbers = table.numbers[taken.series_index]
-        parts.append(_part(numbers, taken.at, taken.value, message.offset, single=single))
+        # Whatever table it came with: that is all an exported log tells of it, and replay has to name it alike.
+        parts.append(_part(numbers, taken.at, taken.value, message.offset, single=len(taken) == 1))
 
     def _table(self, series: Sequence[Series]) -> _SenderTable:
         """What is known of a sender's series; kept for tables of several, which senders use again."""
