@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -35,6 +36,7 @@ FAST = {
     "stop_grace_s": 20.0,
 }
 Row = tuple[int, int]
+T = TypeVar("T")
 
 
 class Lab:
@@ -66,7 +68,12 @@ class Lab:
             count, total = self.oracle.get(key, (0, 0))
             self.oracle[key] = count + 1, total + int(value)
         self._fed += 1
-        self._producer.produce(self.source, key=key, value=value)
+        while True:
+            try:
+                self._producer.produce(self.source, key=key, value=value)
+                break
+            except BufferError:  # on a busy machine we feed faster than the broker takes
+                self._producer.poll(0.1)
         self._producer.poll(0)
 
     def sync(self) -> None:
@@ -143,7 +150,10 @@ class Lab:
         reader = Consumer({"bootstrap.servers": self.broker, "group.id": self.name})
         where = [TopicPartition(self.source, p) for p in range(self.partitions)]
         found = {tp.partition: tp.offset for tp in _patiently(lambda: reader.committed(where, timeout=10))}
-        ends = {p: reader.get_watermark_offsets(TopicPartition(self.source, p), timeout=10)[1] for p in found}
+        ends = {
+            p: _patiently(lambda p=p: reader.get_watermark_offsets(TopicPartition(self.source, p), timeout=10))[1]  # type: ignore[misc]
+            for p in found
+        }
         reader.close()
         return {p: (max(0, found[p]), ends[p]) for p in found}
 
@@ -223,8 +233,8 @@ class Feeding:
             self._lab.feed(self._per_s // 10)
 
 
-def _patiently(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
-    """A broker that was just started has no coordinator for a moment."""
+def _patiently(ask: Callable[[], T]) -> T:
+    """A broker that was just started has no coordinator for a moment, and no leaders."""
     for _ in range(50):
         try:
             return ask()
