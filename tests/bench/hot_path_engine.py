@@ -49,7 +49,7 @@ def warmed_up(layer: AnyLayer, count: int) -> AnyPartition:
     values = values_of(np.random.default_rng(2), index)
     first.on_columns(SampleColumns(some, index, at, values, "bench"), lambda row: f"w:{row}")
     assets, rows = WARM_SERIES // len(METRICS), []
-    encoded = {key.decode(): row for key, row in first.take_encoded().items() if row is not None}
+    encoded = {key.decode(): row for key, row in first.take_encoded() if row is not None}
     for start in range(0, count // len(METRICS), assets):
         for key, row in encoded.items():
             number = int(key.partition("svc-")[2][:6])
@@ -107,7 +107,7 @@ def measured(layer: AnyLayer, count: int, steps: Iterator[SampleColumns], series
         samples += len(columns)
         if number % STEPS_A_FLUSH == STEPS_A_FLUSH - 1:
             begun = time.process_time()
-            changed += len(partition.take_encoded())
+            changed += len(list(partition.take_encoded()))
             rows_s += time.process_time() - begun
             if engine_s + rows_s > BUDGET_S:
                 break

@@ -16,9 +16,9 @@ from pydantic.fields import FieldInfo
 
 from schemas import avro_form, catalog
 from schemas.codec import decode, encode
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, EncodeError
 from schemas.json_form import to_json
-from schemas.records import DiscoveryEvent, HealthSignal, HealthSignalBatch, PolicyRecord, Record
+from schemas.records import Anomaly, DiscoveryEvent, HealthSignal, HealthSignalBatch, PolicyRecord, Record
 from schemas.samples import decode_samples
 from schemas.schema_ids import InMemorySchemaIds
 from schemas.signal_bytes import read_signal
@@ -191,3 +191,15 @@ def test_the_reader_by_hand_reads_the_common_form() -> None:
     long_name = signal.model_copy(update={"asset_id": "a" * 64})
     assert read_signal(avro_form.write_body(long_name), 0) is None
     assert decode_samples(encode(long_name)).series_of(0).asset_id == "a" * 64
+
+
+@quick
+@given(of_record(Anomaly))
+def test_an_anomaly_is_written_by_hand_as_the_general_writer_would(record: Anomaly) -> None:
+    try:
+        expected = avro_form.write_fields(Anomaly, record.model_dump())
+    except UnicodeEncodeError:
+        with pytest.raises(EncodeError):
+            avro_form.write_body(record)
+    else:
+        assert avro_form.write_body(record) == expected

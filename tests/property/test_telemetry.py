@@ -135,6 +135,7 @@ def test_an_incident_is_opened_once_and_closed_at_most_once(seed: int, size: int
         assert isinstance(emission.value, Anomaly)
         states.setdefault(emission.value.incident_id, []).append(emission.value.state)
         ids.append(emission.value.id)
+        assert Anomaly.model_validate(emission.value.model_dump()) == emission.value, "made without being checked"
         assert emission.value.reason
     for told in states.values():
         assert told[0] is AnomalyState.OPENED
