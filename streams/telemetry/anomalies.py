@@ -65,6 +65,7 @@ def of_value(series: Named, f: Facts, cause_id: str) -> Anomaly:
         "band_high": short(high),
         "history_samples": f.samples - f.age,
         "seasonal": bool(f.seasonal),
+        "season_s": short(f.season_ms / 1000.0),
         "flaps": f.flaps,
         "late_dropped": f.late_dropped,
         "unit": series.unit,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.records import AnomalyKind, Severity
 from streams.kit.kernel import kernel
-from streams.telemetry import baseline, flapping, incident, rarity, reading, stamps
+from streams.telemetry import flapping, incident, rarity, reading, season, stamps
 from streams.telemetry.incident import ACCEPTED, CHANGED, NONE, OPENED, RETURNED
 from streams.telemetry.record import (
     QUANTUM,
@@ -41,6 +41,8 @@ LARGEST_VALUE = 1e30
 """A reading beyond it is an error of the source, and its square would leave the range of a double."""
 RING_LIMIT = 32_000.0
 TRUST_SAMPLES = 12.0
+SEASON_SAMPLES = 10
+"""Samples from which the sampling interval is known well enough for a season."""
 
 
 @kernel
@@ -69,6 +71,9 @@ def observe(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: fl
     s.ring[n % RING] = int(np.rint(min(max(v, -RING_LIMIT), RING_LIMIT)))
     change = _move(s, c, m, at, x, score) if s.kind == NORMAL else _follow(s, c, m, score)
     s.last_value = x
+    season.search(s, c, m, at, x)
+    if n == SEASON_SAMPLES:
+        season.start(s, c.season_ms, s.first_at)
     return score, change
 
 
@@ -78,7 +83,7 @@ def absorb_late(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
     stamps.remember_late(s, at)
     if s.kind == NORMAL:
         s.level += max(1.0 / (s.samples + 1.0), 1.0 / c.memory_samples) * (x - s.level)
-        baseline.learn_season(s, c, at, x)
+        season.learn(s, at, x)
 
 
 @kernel
@@ -90,7 +95,7 @@ def _first(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
     s.first_at = at
     s.last_at = at
     stamps.remember(s, at)
-    baseline.learn_season(s, c, at, x)
+    s.offset = x
     s.samples = 1
 
 

@@ -34,6 +34,8 @@ class Facts:
     direction: Long
     trigger: Long
     seasonal: Long
+    season_ms: Long
+    """0 = not seasonal."""
     flaps: Long
     late_dropped: Long
     value: Double
@@ -80,6 +82,7 @@ def write_facts(
     f.direction = s.direction
     f.trigger = s.trigger
     f.seasonal = s.seasonal
+    f.season_ms = s.season_ms if s.seasonal else 0
     f.flaps = m.flaps
     f.late_dropped = s.late_dropped
     f.value = s.last_value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from streams.kit.kernel import kernel
-from streams.telemetry import baseline, tails
+from streams.telemetry import baseline, season, tails
 from streams.telemetry.record import ReadingRecord, SeriesRecord, SettingsRecord
 
 FAST = baseline.FAST
@@ -38,9 +38,7 @@ STEP_RATE, STEP_CLIP = 0.05, 4.0
 def take(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float) -> None:
     """Needs at least one sample of history."""
     m.flat = x - s.level
-    m.season_residual = math.nan
-    if at - s.first_at > c.season_ms:
-        m.season_residual = x - baseline.seasonal_level(s, c, at) - s.offset
+    m.season_residual = x - season.expected(s, at)
     seasonal = s.seasonal and not math.isnan(m.season_residual)
     m.residual = m.season_residual if seasonal else m.flat
     floor = baseline.floor_of(s, c.scale_floor)
@@ -93,8 +91,8 @@ def learn(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: floa
     s.flat_error += rate * (abs(m.flat) - s.flat_error)
     s.fast += FAST * m.jump
     if not math.isnan(m.season_residual):
-        baseline.judge_season(s, m.flat, m.season_residual, memory)
-    baseline.learn_season(s, c, at, x)
+        season.judge(s, c, at, m.flat, m.season_residual, memory)
+    season.learn(s, at, x)
     step = abs(x - s.last_value)
     if step > SAME * abs(x):
         s.change += pace * STEP_RATE * (min(step, STEP_CLIP * s.change) - s.change) if s.change > 0.0 else step

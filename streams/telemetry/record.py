@@ -20,7 +20,9 @@ RING = 64
 QUANTUM = 0.01
 """Step of `ring` in mean absolute deviations; it holds +-320 of them."""
 BUCKETS = 24
-"""Buckets of the season; interpolated, they follow two harmonics to 2 % of the amplitude."""
+"""Buckets of the season at most; interpolated, they follow two harmonics to 2 % of the amplitude."""
+STEPS = 44
+"""Steps of the history in which a period is looked for."""
 STATISTICS = 4
 """Statistics of rarity with a tail of their own."""
 HOURS = 24
@@ -44,7 +46,8 @@ Days = Annotated[NDArray[np.float32], "<f4", HOURS]
 Values = Annotated[NDArray[np.uint16], "<u2", BINS]
 Excesses = Annotated[NDArray[np.uint8], "u1", STATISTICS * OCTAVES]
 Stamps = Annotated[NDArray[np.uint32], "<u4", STAMPS]
-Season = Annotated[NDArray[np.float64], "<f8", BUCKETS]
+Season = Annotated[NDArray[np.float32], "<f4", BUCKETS]
+History = Annotated[NDArray[np.int8], "i1", STEPS]
 Visits = Annotated[NDArray[np.uint8], "u1", BUCKETS]
 Ring = Annotated[NDArray[np.int16], "<i2", RING]
 Window = Annotated[NDArray[np.float64], "<f8", RING]
@@ -66,6 +69,12 @@ class SeriesRecord:
     """When the first missing sample was expected; 0 = not absent."""
     timer_at: Long
     """When the series wants its timer; 0 = not at all."""
+    season_ms: Long
+    """Period of the season that is in use or on trial; 0 = none yet."""
+    season_at: Long
+    """A time of phase 0."""
+    step_at: Long
+    """Start of the open step of `history`."""
     # what the newest accepted sample came from
     cause_number: Long
     """Offset of the message; -1 = the cause is a string that stands beside the record (`cause_row` is below)."""
@@ -85,6 +94,18 @@ class SeriesRecord:
     reopened: Int
     season_samples: Int
     state_bits: Int
+    step_ms: Int
+    """Length of the steps; 0 = no search yet."""
+    candidate_span_ms: Float
+    """How long the history was that showed `candidate_ms`."""
+    step_count: Int
+    """Samples in the open step."""
+    steps: Byte
+    """Steps in `history`."""
+    buckets: Byte
+    """Buckets of the season in use."""
+    doubt: Short
+    """By how much the period may be wrong, in 1/10,000 of it; 0 = one of clocks and calendars, or of the settings."""
     remembered: Byte
     """How many of `stamps` are times of samples: the last ones."""
     # codes of `state`
@@ -101,8 +122,12 @@ class SeriesRecord:
     last_value: Double
     level: Double
     offset: Double
+    """Level of the season; `level` is of all times."""
     flat_error: Double
     season_error: Double
+    other_error: Float
+    activity_scale: Float
+    """Mean absolute error of the season, and of the season half a period away: what chance would give."""
     fast: Double
     slow: Double
     activity: Double
@@ -110,8 +135,11 @@ class SeriesRecord:
     jump_scale: Double
     level_scale: Double
     slow_scale: Double
+    step_anchor: Double
+    step_sum: Float
+    quantum: Float
+    """The open step's sum less `step_anchor`; a step of `history` holds (mean - step_anchor) / quantum."""
     # baseline, dimensionless: quantile and mean excess of each tail (`tails`)
-    activity_scale: Double
     jump_q: Float
     jump_e: Float
     slow_q: Float
@@ -121,9 +149,9 @@ class SeriesRecord:
     # incident
     reference: Double
     sigma: Double
-    worst: Double
+    worst: Float
     """The highest score of the open incident, or of the last one."""
-    openings: Double
+    openings: Float
     # rarity: learns through incidents (`rarity`)
     anchor: Double
     """The first value; levels by time of day are kept as distances from it."""
@@ -159,7 +187,11 @@ class SeriesRecord:
     """The low 32 bits of the last times, in order, newest last (`stamps.remember`, `.is_remembered`, `.oldest`)."""
     ring: Ring
     season: Season
+    """Level by phase, less `offset`."""
     visits: Visits
+    history: History
+    candidate_ms: Float
+    """A period that was found once: it is tried when it is found again in another history."""
 
 
 class SettingsRecord:
@@ -208,6 +240,11 @@ class ReadingRecord:
     half_band: Double
     """Half the width of the band in which a single sample would have opened nothing."""
     flaps: Long
+    # what `period` found
+    period_ms: Double
+    error_ms: Double
+    explained: Double
+    lags: Window
     window: Window
     """Room for `shapes`: recent residuals, oldest first."""
 

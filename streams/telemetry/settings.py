@@ -46,7 +46,12 @@ class TelemetrySettings(BaseModel):
     memory_samples: int = Field(
         400, ge=20, le=10_000, description="samples over which level and scale forget [1/alpha of the EW forms]"
     )
-    season_s: float = Field(86_400.0, ge=60.0, le=31_536_000.0, description="seconds of the season [a day]")
+    season_s: float = Field(
+        86_400.0,
+        ge=60.0,
+        le=31_536_000.0,
+        description="seconds of the season tried first; others are found in the data [a day]",
+    )
     scale_floor: float = Field(
         0.0,
         ge=0.0,
