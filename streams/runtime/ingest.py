@@ -40,7 +40,7 @@ class Rules:
 
 
 STEP_BYTES = 131_072
-"""Values of a step of a layer: about 6,000 samples, which take it 0.1 s; meanwhile nothing else of the worker runs."""
+"""Values of a step of a layer: some 2,600 samples, which take telemetry 3 ms; meanwhile nothing else of the worker runs."""
 
 
 def steps_of(batch: Batch) -> Iterator[Batch]:
