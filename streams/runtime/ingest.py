@@ -40,7 +40,7 @@ class Rules:
 
 
 STEP_BYTES = 131_072
-"""Values of a step of a layer: some 2,600 samples, which take telemetry 3 ms; meanwhile nothing else of the worker runs."""
+"""Values of a step of a layer: some 2,600 samples, which take telemetry 3 ms; nothing else of the worker runs then."""
 
 
 def steps_of(batch: Batch) -> Iterator[Batch]:
