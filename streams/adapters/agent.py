@@ -30,8 +30,8 @@ from streams.adapters.settings import IntakeSettings
 from streams.atleastonce import App, Batch, Message, Output, RawMessage, dead_letter
 from streams.runtime.attach import AppHost, Batches
 from streams.runtime.counters import Counters
+from streams.runtime.host import Host
 from streams.runtime.ingest import refusal, steps_of
-from streams.runtime.runner import Host
 
 log = structlog.get_logger()
 SIGNALS = "health-signals"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -21,35 +21,19 @@ from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
 from streams.kit.partition import Changed
 from streams.runtime.counters import Counters
+from streams.runtime.host import Host
 from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on, steps_of
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
 from streams.runtime.samples import Gatherers
 from streams.runtime.views import ViewReader, ViewRecord
+from streams.runtime.warm_up import warm_up
 
 log = structlog.get_logger()
 KEPT_VIEW_RECORDS = 100_000
 """How far back a partition that is taken over can be shown what it missed; older records are only in the view."""
 JOURNAL_ENTRIES = 1_000
 """So many wait for a flush at most: a layer without input still takes in views, for days on end."""
-
-
-class Host(Protocol):
-    """What the runner needs of its app (`streams.atleastonce.App` by way of `agent.AppHost`)."""
-
-    def stage(
-        self,
-        partition: int,
-        *,
-        rows: Mapping[bytes, bytes | None],
-        outputs: Sequence[Output],
-        applied: Mapping[str, int],
-    ) -> None: ...
-
-    def rows(self, partition: int) -> Iterable[tuple[bytes, bytes]]: ...
-
-    def fail(self, error: BaseException) -> None:
-        """Ends the process before anything unfinished is acked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +72,9 @@ class LayerRunner:
     # --- life ---
 
     async def start(self) -> None:
-        """Begins to read the views; returns at once. `views_ready` tells when they are whole."""
+        """Compiles what there is to compile, and begins to read the views; `views_ready` tells when they are whole."""
+        for rules in self.config.inputs.values() if self._columns else ():
+            await asyncio.to_thread(warm_up, self.layer, rules)
         self._reader.start()
         self._ticker = asyncio.create_task(self._tick(), name=f"{self.layer.name}-tick")
         self._ticker.add_done_callback(self._ticker_ended)

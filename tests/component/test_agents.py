@@ -100,6 +100,7 @@ async def agent_of(name: str, folder: Path) -> AsyncIterator[tuple[Any, Worker, 
 def flush(worker: Worker, caught: Caught) -> None:
     """What the app asks for when a flush begins: rows that were not encoded yet, and the journal."""
     for partition in worker.runner.owned:
+        caught.rows.update(worker.app.ownership.late_rows(partition))
         caught.outputs += worker.app.ownership.closing(partition)
 
 
