@@ -13,11 +13,10 @@ from fastavro import schemaless_reader, schemaless_writer
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas import catalog
-from schemas.anomaly_bytes import write_anomaly
+from schemas import avro_writer, catalog
 from schemas.errors import EncodeError, Invalid, Undecodable, UnknownSchema
 from schemas.json_form import as_decode_error
-from schemas.records import Anomaly, HealthSignalBatch, Record
+from schemas.records import HealthSignalBatch, Record
 from schemas.schema_ids import SchemaIds
 from schemas.wire import CONFLUENT_MARKER, SINGLE_OBJECT_MARKER, Wire
 
@@ -110,14 +109,13 @@ def column(data: object, name: str) -> NDArray[np.generic]:
 
 def write_body(record: Record) -> bytes:
     """The Avro body of a record. Raises EncodeError."""
-    if isinstance(record, Anomaly):
-        return write_anomaly(record)
-    fields = record.model_dump()
     try:
-        if isinstance(record, HealthSignalBatch):
-            fields |= {name: np.array(fields[name], dtype).tobytes() for name, dtype in COLUMN_TYPES.items()}
+        if not isinstance(record, HealthSignalBatch):
+            return avro_writer.write(record)
+        fields = record.model_dump()
+        fields |= {name: np.array(fields[name], dtype).tobytes() for name, dtype in COLUMN_TYPES.items()}
         return write_fields(type(record), fields)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise EncodeError(f"{type(record).__name__}: {error}") from error
 
 

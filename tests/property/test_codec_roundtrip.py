@@ -125,6 +125,22 @@ def test_every_record_comes_back_equal_from_every_wire(record: type[Record], dat
         assert to_json(back) == to_json(value)
 
 
+@pytest.mark.parametrize("record", [r for r in catalog.RECORDS if r is not HealthSignalBatch], ids=lambda r: r.__name__)
+@quick
+@given(data=st.data())
+def test_our_writer_writes_what_fastavro_writes(record: type[Record], data: st.DataObject) -> None:
+    value = data.draw(of_record(record))
+    assert avro_form.write_body(value) == avro_form.write_fields(record, value.model_dump())
+
+
+def test_a_value_that_its_union_has_no_branch_for_is_refused() -> None:
+    known = HealthSignal(asset_id="a", metric="m", value=1.0, at=0)
+    with pytest.raises(EncodeError, match="no type of its union"):
+        avro_form.write_body(known.model_copy(update={"trace_id": 7}))
+    with pytest.raises(EncodeError, match="64 bits"):
+        avro_form.write_body(known.model_copy(update={"at": 2**63}))
+
+
 @quick
 @given(batch=batches())
 def test_columns_are_the_same_from_every_wire(batch: HealthSignalBatch) -> None:
