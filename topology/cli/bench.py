@@ -160,9 +160,21 @@ def latency(
         _show(latency.figures(one, seconds, None if missing else tools), as_json, latency.text)
 
 
+def restore(
+    rows: Annotated[int, typer.Option(min=4, help="Rows of 900 bytes.")] = 100_000,
+    rounds: Rounds = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds from a lost disk to a table that is ready, beside reading the same changelog and throwing it away."""
+    from topology.bench import restore
+
+    _show(restore.figures(rows - rows % restore.PARTITIONS, rounds), as_json, restore.text)
+
+
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "telemetry": telemetry,
     "latency": latency,
+    "restore": restore,
     "detect": detect,
     "routing": routing,
 }

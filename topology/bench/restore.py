@@ -1,7 +1,5 @@
 """Seconds from a lost disk to a table that is ready: the product's restore, beside a plain reader of the same bytes.
 
-    python tests/bench/restore.py [--rows 100000] [--bytes 900] [--partitions 4] [--rounds 3]
-
 The changelog is written by the product's own flush, twice over (every row has an older version in it). Each round
 wipes the folder and takes all partitions over: claim, read, write to RocksDB, read the rows back from it as a layer
 does when it loads a partition. The floor reads the same changelog with librdkafka's consumer and throws it away.
@@ -9,15 +7,15 @@ does when it loads a partition. The floor reads the same changelog with librdkaf
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
@@ -29,6 +27,8 @@ from streams.atleastonce.producer import ConfirmedProducer
 from topology.embedded import embedded_kafka
 
 TOPIC = "bench-state-changelog"
+PARTITIONS = 4
+ROW_BYTES = 900
 SETTINGS = AtLeastOnceSettings()
 VERSIONS = 2
 Rows = list[tuple[bytes, bytes]]
@@ -95,58 +95,53 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall_s, time.process_time() - cpu_s
 
 
-def restored(broker: str, options: argparse.Namespace, folder: Path) -> None:
-    async def main() -> None:
-        table = Table(broker, folder, options.partitions)
-        begun_s = time.perf_counter()
+def restored(broker: str, rows: int, folder: Path) -> None:
+    async def run() -> None:
+        table = Table(broker, folder, PARTITIONS)
         await table.take()
-        taken_s, found = time.perf_counter() - begun_s, table.loaded()
-        assert found == options.rows, f"{found} rows came back"
-        print(f"    taken over after {taken_s:.2f} s, {found:,} rows back after {time.perf_counter() - begun_s:.2f} s")
+        found = table.loaded()
         await table.close()
+        if found != rows:
+            raise RuntimeError(f"{found} rows of {rows} came back")
 
-    asyncio.run(main())
+    asyncio.run(run())
 
 
-async def seed(broker: str, options: argparse.Namespace, folder: Path) -> None:
-    topics = [changelog_spec(TOPIC, options.partitions, 1, SETTINGS.compaction_lag_s, SETTINGS.max_record_bytes)]
+async def seed(broker: str, rows: int, folder: Path) -> float:
+    """Gives the CPU us of a flushed row."""
+    topics = [changelog_spec(TOPIC, PARTITIONS, 1, SETTINGS.compaction_lag_s, SETTINGS.max_record_bytes)]
     declare(broker, topics, SETTINGS.request_timeout_s)
-    table = Table(broker, folder, options.partitions)
+    table = Table(broker, folder, PARTITIONS)
     await table.take()
-    rows = {p: rows_of(p, options.rows // options.partitions, options.bytes) for p in range(options.partitions)}
-    begun_s, cpu_s = time.perf_counter(), time.process_time()
+    held = {p: rows_of(p, rows // PARTITIONS, ROW_BYTES) for p in range(PARTITIONS)}
+    cpu_s = time.process_time()
     for _ in range(VERSIONS):
-        await table.write(rows)
-    count = VERSIONS * options.rows
-    spent = f"{(time.process_time() - cpu_s) / count * 1e6:.1f} CPU us a row"
-    print(f"seeded: {count:,} rows flushed in {time.perf_counter() - begun_s:.2f} s, {spent}")
+        await table.write(held)
+    cpu_s = time.process_time() - cpu_s
     await table.close()
+    return cpu_s / (VERSIONS * rows) * 1e6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--bytes", type=int, default=900)
-    parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+def figures(rows: int, rounds: int) -> Iterator[dict[str, object]]:
+    """A row, the medians of the rounds. `rows`: a multiple of 4."""
     with embedded_kafka() as kafka, tempfile.TemporaryDirectory(prefix="maestro-bench-") as temporary:
         folder = Path(temporary) / "bench"
-        asyncio.run(seed(kafka.bootstrap, options, folder))
+        row_us = asyncio.run(seed(kafka.bootstrap, rows, folder))
         ours, floors = [], []
-        for number in range(options.rounds):
+        for _ in range(rounds):
             shutil.rmtree(folder)
-            ours.append(timed(lambda: restored(kafka.bootstrap, options, folder)))
-            floors.append(timed(lambda: floor(kafka.bootstrap, options.partitions)))
-            print(
-                f"  round {number + 1}: restore {ours[-1][0]:.2f} s ({ours[-1][1]:.2f} CPU s), "
-                f"floor {floors[-1][0]:.2f} s ({floors[-1][1]:.2f} CPU s), load average {os.getloadavg()[0]:.1f}"
-            )
-        wall, cpu = (
-            statistics.median(one[i] / base[i] for one, base in zip(ours, floors, strict=True)) for i in (0, 1)
+            ours.append(timed(lambda: restored(kafka.bootstrap, rows, folder)))
+            floors.append(timed(lambda: floor(kafka.bootstrap, PARTITIONS)))
+        (s, cpu_s), (floor_s, floor_cpu_s) = (
+            map(statistics.median, zip(*side, strict=True)) for side in (ours, floors)
         )
-        print(f"{options.rows:,} rows of {options.bytes} bytes: {wall:.1f} times the floor, {cpu:.1f} times its CPU")
+        yield {"rows": rows, "row_bytes": ROW_BYTES, "s": s, "cpu_s": cpu_s, "floor_s": floor_s,
+               "floor_cpu_s": floor_cpu_s, "ratio": s / floor_s, "flush_cpu_us_a_row": row_us,
+               "load_average": os.getloadavg()[0]}  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+def text(row: Mapping[str, Any]) -> str:
+    return (
+        "{rows:,} rows of {row_bytes} bytes restored in {s:.2f} s ({cpu_s:.2f} CPU s), {ratio:.1f} times reading them; "
+        "flushed before at {flush_cpu_us_a_row:.1f} CPU us a row; load average {load_average:.1f}"
+    ).format(**row)
