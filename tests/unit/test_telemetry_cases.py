@@ -52,7 +52,7 @@ def noise(seed: int, size: int) -> np.ndarray:
 
 def test_t1_oscillation_is_flagged_once_it_sets_in() -> None:
     delays, kinds = [], []
-    for period in (2, 4, 8, 16):
+    for period in (2, 4, 8, 16, 32):
         for seed in range(7):
             values = 0.5 + noise(seed, 420) * 0.2 / 6
             values[300:] += 0.2 * np.sin(2 * np.pi * (np.arange(120) + 0.5) / period)
