@@ -6,12 +6,10 @@ from streams.atleastonce import App
 from streams.runtime.attach import Batches, attach
 from streams.runtime.runner import LayerRunner, RunnerConfig
 from streams.telemetry.engine import TelemetryLayer
-from streams.telemetry.ready import compile_ahead
 
 
 def register(app: App, layer: TelemetryLayer, config: RunnerConfig) -> LayerRunner:
     """One agent on the layer's topics; its rows are in the app's table."""
-    compile_ahead()
     runner = attach(app, layer, config)
 
     async def telemetry(batches: Batches) -> None:
