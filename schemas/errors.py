@@ -17,6 +17,8 @@ class Reason(StrEnum):
     UNKNOWN_ENUM = "unknown_enum"
     TIME_OUT_OF_RANGE = "time_out_of_range"
     EMPTY = "empty"
+    UNIT_CONFLICT = "unit_conflict"
+    TOO_MANY_SERIES = "too_many_series"
 
 
 class CodecError(Exception):

@@ -37,6 +37,7 @@ COUNTERS = (
     Declared("maestro_restored_rows_total", "app.restored_rows", "table rows read back from the changelog"),
     Declared("maestro_rebalances_total", "app.rebalances", "changes of the partitions that this worker holds"),
     Declared("maestro_refused_total", "runner.refused", "records or rows refused; each is in dead-letters"),
+    Declared("maestro_dropped_total", "runner.dropped", "samples of new series dropped: their tenant has too many"),
     Declared("maestro_sent_on_total", "runner.sent_on", "records or rows sent on to their key's partition"),
 )
 

@@ -15,7 +15,8 @@ from schemas import columns
 from schemas.records import HealthSignal, HealthSignalBatch, PolicyRecord, Record, RegisteredAsset
 from streams.kit import ids
 from streams.kit.layer import Emission, Event, Layer
-from streams.kit.partition import Machine, machine_of
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 
 Effects = Callable[[Emission], Emission | None]
 """Stands in for the executors, which touch the world: given each emission, an outcome to feed back, or None."""

@@ -51,6 +51,14 @@ class Meaning(NamedTuple):
     factor: float
 
 
+def conversion(given: str, wanted: str) -> float | None:
+    """Factor from one unit to another of the same dimension; None if that is not known of them."""
+    for dimension in (_MS, _SHARE, _WATTS, _BYTES):
+        if given.lower() in dimension and wanted.lower() in dimension:
+            return dimension[given.lower()] / dimension[wanted.lower()]
+    return None
+
+
 @lru_cache(maxsize=65_536)
 def meaning(metric: str, unit: str) -> Meaning:
     """Of a metric name and unit as they were reported."""

@@ -14,11 +14,12 @@ so the outcome does not depend on how events were batched, or on when a process 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from streams.kit.layer import ColumnLayer, Emission, Event, Layer, Step
+from streams.kit.machine import Changed, Encoded, Machine, Refused
 
 if TYPE_CHECKING:
     from schemas.columns import SampleColumns
@@ -37,18 +38,6 @@ class TimerStuckError(RuntimeError):
     """A layer's `on_timer` left its row due at or before `now`: it would fire for ever."""
 
 
-Encoded = Iterable[tuple[bytes, bytes]]
-"""Rows as the table has them: key and value."""
-
-
-class Changed(Protocol):
-    """Rows as they were when they were taken, for the table: key and value, None = delete. To be iterated once."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes | None]]: ...
-
-
 class _Changed(Generic[R]):
     def __init__(self, encode: Callable[[R], bytes], rows: Mapping[str, R | None]) -> None:
         self._encode, self._rows = encode, rows
@@ -59,37 +48,6 @@ class _Changed(Generic[R]):
     def __iter__(self) -> Iterator[tuple[bytes, bytes | None]]:
         for key, row in self._rows.items():
             yield key.encode(), None if row is None else self._encode(row)
-
-
-class Machine(Protocol[R, V]):
-    """One partition of a layer, as the live runner, the loop and replay drive it. `Partition` is the usual one."""
-
-    layer: Layer[R, V]
-    view: V
-    rows: Mapping[str, R]
-
-    @property
-    def clock(self) -> int: ...
-
-    def load(self, rows: Encoded) -> None:
-        """Rows of the table; before anything else."""
-
-    def on_event(self, event: Event) -> list[Emission]: ...
-
-    def on_columns(self, columns: SampleColumns, causes: Callable[[int], str]) -> list[Emission]: ...
-
-    def on_view(self, event: Event) -> list[Emission]: ...
-
-    def advance(self, to_ms: int) -> list[Emission]: ...
-
-    def next_due(self) -> int | None: ...
-
-    def apply(self, step: Step[R]) -> list[Emission]: ...
-
-    @property
-    def changes(self) -> int: ...
-
-    def take_encoded(self) -> Changed: ...
 
 
 def machine_of(layer: Layer[R, V], view: V, clock: int = 0) -> Machine[R, V]:
@@ -200,6 +158,10 @@ class Partition(Generic[R, V]):
     def take_encoded(self) -> Changed:
         """As `take_changes`, as the bytes of the table: rows never change, so it does not matter when they are made."""
         return _Changed(self.layer.encode_row, self.take_changes())
+
+    def take_refused(self) -> Refused:
+        """Layers refuse nothing that was read."""
+        return Refused()
 
     def _apply(self, step: Step[R]) -> list[Emission]:
         for key, row in step.rows.items():

@@ -13,6 +13,8 @@ class Counters:
 
     taken: int = 0
     refused: int = 0
+    dropped: int = 0
+    """Samples of new series over a tenant's limit, of which one dead letter a minute tells."""
     sent_on: int = 0
     emitted: int = 0
     by_topic: dict[str, int] = field(default_factory=dict)

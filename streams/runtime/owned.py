@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from streams.kit.layer import Emission, Layer
-from streams.kit.partition import Machine, machine_of
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 from streams.runtime.journal import Journal
 from streams.runtime.views import ViewRecord
 

@@ -19,12 +19,13 @@ from schemas.schema_ids import SchemaIds
 from schemas.wire import Wire
 from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
-from streams.kit.partition import Changed
+from streams.kit.machine import Changed
 from streams.runtime.counters import Counters
 from streams.runtime.host import Host
 from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on, steps_of
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
+from streams.runtime.refused import letters
 from streams.runtime.samples import Gatherers
 from streams.runtime.views import ViewReader, ViewRecord
 from streams.runtime.warm_up import warm_up
@@ -137,7 +138,11 @@ class LayerRunner:
         outputs = self._reported(batch.topic, found.outputs, found.refused, found.sent_on)
         if found.columns is None or len(found.columns) == 0:
             return [], outputs
-        return owned.machine.on_columns(found.columns, found.causes), outputs
+        emissions = owned.machine.on_columns(found.columns, found.causes)
+        refused = owned.machine.take_refused()
+        self.counters.refused += len(refused.rows)
+        self.counters.dropped += refused.not_told
+        return emissions, outputs + letters(batch, found.causes, refused.rows)
 
     def _events(self, owned: Owned, batch: Batch) -> tuple[list[Emission], list[Output]]:
         rules = self.config.inputs[batch.topic]

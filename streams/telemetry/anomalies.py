@@ -15,7 +15,7 @@ from streams.kit import ids
 from streams.telemetry import incident, tails
 from streams.telemetry.detector import KINDS, SEVERITIES, TRUST_SAMPLES
 from streams.telemetry.facts import Facts
-from streams.telemetry.state import OSCILLATION
+from streams.telemetry.state import ACTIVITY, JUMP, LEVEL, OSCILLATION
 
 SURE_SAMPLES = 50
 """Samples from which the sampling interval is known well enough for an absence to be of high severity."""
@@ -33,6 +33,10 @@ VERBS = {
     AnomalyKind.OSCILLATION: "oscillates and reads",
     AnomalyKind.VARIANCE: "varies more than usual and reads",
 }
+
+
+STATISTICS = {JUMP: "jump", LEVEL: "slow", ACTIVITY: "activity"}
+"""As the figures of evidence are named: `jump_p` is -log10 of the probability of a jump like this one."""
 
 
 class Named(NamedTuple):
@@ -53,6 +57,7 @@ def of_value(series: Named, f: Facts, cause_id: str) -> Anomaly:
     kind = KINDS[f.kind]
     low, high = f.expected - f.half_band, f.expected + f.half_band
     facts: dict[str, EvidenceValue] = {
+        "opened_by": STATISTICS[f.trigger],
         "jump_z": short(f.jump_z),
         "jump_p": short(f.jump_p),
         "slow_z": short(f.slow_z),

@@ -9,12 +9,12 @@ in replay a `TelemetryPartition` holds the rows; the layer's own steps use a sma
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from schemas.columns import SampleColumns
-from schemas.records import AssetState, HealthSignal, HealthSignalBatch, RegisteredAsset, SeriesKey
+from schemas.records import HealthSignal, HealthSignalBatch, SeriesKey
 from streams.kit import ids
 from streams.kit.layer import Event, Step
+from streams.telemetry.assets import Assets
 from streams.telemetry.detector import AnomalyDetector
 from streams.telemetry.monitor import HealthMonitor
 from streams.telemetry.partition import TelemetryPartition
@@ -22,14 +22,7 @@ from streams.telemetry.record import numbers
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import SeriesState, decode, encode
 
-__all__ = ["AnomalyDetector", "HealthMonitor", "RemovedAssets", "TelemetryLayer", "series_key"]
-
-
-@dataclass(slots=True)
-class RemovedAssets:
-    """The layer's view: assets that the registry has removed. Unknown assets are monitored: signals may come first."""
-
-    ids: set[str] = field(default_factory=set)
+__all__ = ["AnomalyDetector", "Assets", "HealthMonitor", "TelemetryLayer", "series_key"]
 
 
 def series_key(asset_id: str, metric: str) -> str:
@@ -38,7 +31,7 @@ def series_key(asset_id: str, metric: str) -> str:
 
 
 class TelemetryLayer:
-    """`streams.kit.layer.Layer[SeriesState, RemovedAssets]`."""
+    """`streams.kit.layer.Layer[SeriesState, Assets]`."""
 
     name = "telemetry"
     inputs: tuple[str, ...] = ("health-signals",)
@@ -49,23 +42,18 @@ class TelemetryLayer:
         self.monitor = HealthMonitor(self.settings)
         self.numbers = numbers(self.settings)
 
-    def new_view(self) -> RemovedAssets:
-        return RemovedAssets()
+    def new_view(self) -> Assets:
+        return Assets()
 
-    def see(self, view: RemovedAssets, event: Event) -> None:
-        asset = event.value
-        if isinstance(asset, RegisteredAsset) and asset.state is not AssetState.REMOVED:
-            view.ids.discard(event.key)
-        elif event.topic == "assets":
-            view.ids.add(event.key)
+    def see(self, view: Assets, event: Event) -> None:
+        if event.topic == "assets":
+            view.see(event)
 
-    def on_view(
-        self, rows: Mapping[str, SeriesState], view: RemovedAssets, event: Event, now: int
-    ) -> Step[SeriesState]:
+    def on_view(self, rows: Mapping[str, SeriesState], view: Assets, event: Event, now: int) -> Step[SeriesState]:
         """A removed asset's series end at their next timer, so that no removal has to search the table."""
         return Step()
 
-    def step(self, rows: Mapping[str, SeriesState], view: RemovedAssets, event: Event, now: int) -> Step[SeriesState]:
+    def step(self, rows: Mapping[str, SeriesState], view: Assets, event: Event, now: int) -> Step[SeriesState]:
         value = event.value
         if isinstance(value, HealthSignal):
             named: Sequence[HealthSignal | SeriesKey] = (value,)
@@ -80,7 +68,7 @@ class TelemetryLayer:
     def step_columns(
         self,
         rows: Mapping[str, SeriesState],
-        view: RemovedAssets,
+        view: Assets,
         columns: SampleColumns,
         causes: Callable[[int], str],
         clock: int = 0,
@@ -95,12 +83,12 @@ class TelemetryLayer:
     def due_at(self, row: SeriesState) -> int | None:
         return row.timer_at or None
 
-    def on_timer(self, rows: Mapping[str, SeriesState], view: RemovedAssets, key: str, now: int) -> Step[SeriesState]:
+    def on_timer(self, rows: Mapping[str, SeriesState], view: Assets, key: str, now: int) -> Step[SeriesState]:
         part = self._part(rows, view, {key}, now)
         emissions = part.advance(now)
         return Step(part.take_changes(), tuple(emissions))
 
-    def partition(self, view: RemovedAssets, clock: int = 0) -> TelemetryPartition:
+    def partition(self, view: Assets, clock: int = 0) -> TelemetryPartition:
         """What holds the rows of a partition live and in replay, in place of `streams.kit.partition.Partition`."""
         return TelemetryPartition(self, view, clock)
 
@@ -111,7 +99,7 @@ class TelemetryLayer:
         return decode(data)
 
     def _part(
-        self, rows: Mapping[str, SeriesState], view: RemovedAssets, keys: Collection[str], clock: int
+        self, rows: Mapping[str, SeriesState], view: Assets, keys: Collection[str], clock: int
     ) -> TelemetryPartition:
         """A partition of the rows that one step is about."""
         part = TelemetryPartition(self, view, clock)

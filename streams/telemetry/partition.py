@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from schemas.columns import SampleColumns, Series, of_batch, of_signal
 from schemas.records import HealthSignal, HealthSignalBatch
 from streams.kit.layer import Emission, Event, Step
-from streams.kit.partition import CLOCK_TOPICS, Encoded
+from streams.kit.machine import Encoded, Refused
+from streams.kit.partition import CLOCK_TOPICS
 from streams.telemetry import block, timers
+from streams.telemetry.admission import Admission
+from streams.telemetry.assets import Assets
 from streams.telemetry.block import DONE, SILENCE, STRANGER, TIMER, Samples
 from streams.telemetry.causes import UNNAMED, read
-from streams.telemetry.places import REMEMBERED_SERIES, Interned, Senders, key_of
+from streams.telemetry.places import REMEMBERED_SERIES, Interned, Senders
 from streams.telemetry.record import READING
 from streams.telemetry.rows import Rows
 from streams.telemetry.snapshot import Snapshot
@@ -29,7 +32,7 @@ from streams.telemetry.telling import Causes, Teller
 from streams.telemetry.timers import NEVER
 
 if TYPE_CHECKING:
-    from streams.telemetry.engine import RemovedAssets, TelemetryLayer
+    from streams.telemetry.engine import TelemetryLayer
 
 Number = TypeVar("Number", np.int32, np.int64, np.float64)
 
@@ -37,7 +40,7 @@ Number = TypeVar("Number", np.int32, np.int64, np.float64)
 class TelemetryPartition:
     """Not for more than one thread. `rows` is a view of the table; a row in it is a copy."""
 
-    def __init__(self, layer: TelemetryLayer, view: RemovedAssets, clock: int = 0) -> None:
+    def __init__(self, layer: TelemetryLayer, view: Assets, clock: int = 0) -> None:
         self.layer, self.view = layer, view
         self.table = SeriesTable()
         self.rows: Mapping[str, SeriesState] = Rows(self.table)
@@ -47,7 +50,8 @@ class TelemetryPartition:
         self._patience, self._numbers = layer.monitor.patience, layer.numbers
         self._reading = np.zeros(1, READING)[0]
         self._told = block.nothing_told()
-        self._teller = Teller(self.table, layer.monitor, view.ids)
+        self._teller = Teller(self.table, layer.monitor, view.removed)
+        self._admission = Admission(self.table, view, layer.settings)
 
     @property
     def clock(self) -> int:
@@ -100,6 +104,7 @@ class TelemetryPartition:
     def load(self, rows: Encoded) -> None:
         """Encoded rows, none of which is here."""
         self.table.load(rows)
+        self._admission.count()
 
     def put(self, rows: Mapping[str, SeriesState]) -> None:
         """As `load`, of rows as objects."""
@@ -121,6 +126,13 @@ class TelemetryPartition:
     def changes(self) -> int:
         """How many rows `take_changes` would give."""
         return int(self.table.changes.size[0])
+
+    def take_refused(self) -> Refused:
+        """Samples that were not taken since the last call."""
+        admission = self._admission
+        refused = Refused(admission.refused, admission.not_told)
+        admission.refused, admission.not_told = [], 0
+        return refused
 
     def take_changes(self) -> dict[str, SeriesState | None]:
         """The rows written since the last call; None = deleted."""
@@ -157,8 +169,10 @@ class TelemetryPartition:
                 self._fire(int(samples.at[row]))
             elif why == STRANGER:
                 number = int(samples.number[row])
-                slot = places.slot[number] = self._admit(series[number])
-                is_welcome = not self.table.is_alive(slot)
+                slot, factor = self._admission.slot_of(series[number], row, self.clock)
+                places.slot[number], places.factor[number] = slot, factor
+                row += slot < 0
+                is_welcome = slot >= 0 and not table.is_alive(slot)
             elif why == SILENCE:
                 self._teller.back(int(places.slot[samples.number[row]]), int(samples.at[row]), row)
                 is_welcome = True
@@ -181,17 +195,6 @@ class TelemetryPartition:
         prefix = self.table.prefix_id(read(causes(0)).text)
         rows: NDArray[np.int32] = causes.row  # type: ignore[attr-defined]
         return _as_samples(index, columns, numbers, rows), prefix
-
-    def _admit(self, series: Series) -> int:
-        """The slot of a series; if it is new or was forgotten, one without samples yet."""
-        name, unit, _ = self.layer.monitor.meaning(series.metric, series.unit)
-        key, table = key_of(series.asset_id, name), self.table
-        (slot,) = table.keys.slots_of([key])
-        if slot < 0:
-            (slot,) = table.add([key])
-        if not table.is_alive(slot):
-            table.set_unit(slot, unit)
-        return slot
 
     # --- time ---
 

@@ -64,7 +64,10 @@ class Sender:
             )
         new = [meaning(s.metric, s.unit) for s in self.series[first:size]]
         keys = [key_of(s.asset_id, m.metric) for s, m in zip(self.series[first:size], new, strict=True)]
-        self.places.slot[first:size] = table.keys.slots_of(keys)
+        slots = table.keys.slots_of(keys)
+        # Whether a sample in another unit than its series' is taken is said when it comes.
+        same = [slot >= 0 and table.unit_of(slot) == m.unit for slot, m in zip(slots, new, strict=True)]
+        self.places.slot[first:size] = np.where(same, slots, UNRESOLVED)
         self.places.factor[first:size] = [m.factor for m in new]
         self.size = size
         return size - first

@@ -92,6 +92,20 @@ class TelemetrySettings(BaseModel):
         604_800.0, ge=60.0, le=31_536_000.0, description="seconds of silence after which a series is forgotten [a week]"
     )
 
+    max_series: int = Field(
+        100_000,
+        ge=1,
+        le=10_000_000,
+        description="series that the assets of one tenant may have on one partition [1 KB of memory each]",
+    )
+    max_new_series_per_minute: int = Field(
+        30_000,
+        ge=1,
+        le=10_000_000,
+        description="series that the assets of one tenant may begin in a minute of event time on one partition "
+        "[100,000 series on 4 partitions at once]",
+    )
+
     @model_validator(mode="after")
     def _ordered(self) -> TelemetrySettings:
         if not self.enter_score <= self.medium_score <= self.high_score <= self.critical_score:

@@ -61,12 +61,16 @@ class SeriesTable:
         self.texts.pop(slot, None)
         note(self.changes, slot)
 
+    def note(self, slot: int) -> None:
+        """The row in `slot` was written."""
+        note(self.changes, slot)
+
     def is_alive(self, slot: int) -> bool:
         return bool(self.records[slot]["samples"])
 
-    def alive(self) -> NDArray[np.int64]:
+    def alive(self) -> NDArray[np.int32]:
         """The slots of the series that there are."""
-        return np.flatnonzero(self.records["samples"][: self.keys.count])
+        return np.flatnonzero(self.records["samples"][: self.keys.count]).astype(np.int32)
 
     def unit_of(self, slot: int) -> str:
         unit: str = self.units[self.unit[slot]]
@@ -167,14 +171,14 @@ class SeriesTable:
         count = self.keys.count
         kept = np.flatnonzero((self.records["samples"][:count] > 0) | (self.changes.is_in[:count] > 0))
         if count - len(kept) < max(DEAD_SHARE * count, wanted):
-            kept = np.arange(count)
+            self._move(slice(0, count), count, max(count + wanted, len(self.records) * 3 // 2))
         else:
             self.epoch += 1
-        self._move(kept, max(count + wanted, len(self.records) * 3 // 2 if len(kept) == count else 0))
+            self._move(kept, len(kept), count + wanted)
 
-    def _move(self, kept: NDArray[np.int64], capacity: int) -> None:
-        """To arrays of `capacity`, with the slots `kept` as the first ones."""
-        size, keys = len(kept), self.keys
+    def _move(self, kept: slice | NDArray[np.int64], size: int, capacity: int) -> None:
+        """To arrays of `capacity`, with the `size` slots `kept` as the first ones."""
+        keys = self.keys
         old = self._bytes, self.unit, self.prefix, self.changes
         self._make_room(capacity)
         self._bytes[:size], self.unit[:size], self.prefix[:size] = old[0][kept], old[1][kept], old[2][kept]
@@ -182,7 +186,7 @@ class SeriesTable:
         changed = np.flatnonzero(self.changes.is_in[:size])
         self.changes.slots[: len(changed)] = changed
         self.changes.size[0] = len(changed)
-        if size < keys.count:
+        if not isinstance(kept, slice):
             now = {int(before): after for after, before in enumerate(kept)}
             self.texts = {now[slot]: text for slot, text in self.texts.items()}
             self.keys = Keys([keys[slot] for slot in kept])

@@ -20,7 +20,8 @@ import numpy as np
 
 from schemas.columns import SampleColumns, Series
 from streams.kit.layer import ColumnLayer
-from streams.kit.partition import Machine, machine_of
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 from topology.bench.load import BATCH_SECONDS, METRICS, START_MS, values_of
 from topology.engines import build_layers
 from topology.settings import Settings

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from schemas.columns import SampleColumns, Series
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, HealthSignal, HealthSignalBatch, SeriesKey
 from streams.kit.layer import Emission, Event
-from streams.kit.partition import Machine as AnyMachine
+from streams.kit.machine import Machine as AnyMachine
 from streams.kit.partition import Partition, machine_of
 from streams.telemetry.detector import KINDS, Detector, Score, score_series
-from streams.telemetry.engine import RemovedAssets, TelemetryLayer
+from streams.telemetry.engine import Assets, TelemetryLayer
 from streams.telemetry.state import NORMAL, SeriesState
 
 T0 = 1_700_000_000_000
 SERIES = (Series("a", "latency", "s"), Series("a", "latency_ms", "ms"), Series("b", "m"), Series("a:b", "m"))
 """The first two are one series by meaning."""
-Machine = AnyMachine[SeriesState, RemovedAssets]
+Machine = AnyMachine[SeriesState, Assets]
 Row = tuple[int, int, float]
 """Series index, at, value."""
 

@@ -9,7 +9,8 @@ import pytest
 
 from schemas.columns import SampleColumns, Series
 from streams.kit.layer import Emission
-from streams.kit.partition import Machine, machine_of
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 from streams.optimisation.engine import OptimisationLayer
 from streams.optimisation.settings import OptimisationSettings
 from streams.telemetry.engine import TelemetryLayer

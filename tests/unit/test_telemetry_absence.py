@@ -11,8 +11,9 @@ import pytest
 
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, AssetState, HealthSignal, RegisteredAsset
 from streams.kit.layer import Emission, Event
-from streams.kit.partition import Machine, machine_of
-from streams.telemetry.engine import RemovedAssets, TelemetryLayer, series_key
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
+from streams.telemetry.engine import Assets, TelemetryLayer, series_key
 from streams.telemetry.state import SeriesState
 
 T0 = 1_700_000_000_000
@@ -38,7 +39,7 @@ def records(emissions: list[Emission]) -> list[Anomaly]:
 
 
 @pytest.fixture
-def reporting() -> Machine[SeriesState, RemovedAssets]:
+def reporting() -> Machine[SeriesState, Assets]:
     """One series that has reported every 10 s for 100 samples."""
     layer = TelemetryLayer()
     on = machine_of(layer, layer.new_view())

@@ -10,15 +10,16 @@ import pytest
 from schemas.records import Anomaly, AnomalyKind, AnomalyState, Direction, HealthSignal, HealthSignalBatch, SeriesKey
 from schemas.records import Severity as Grade
 from streams.kit.layer import Event
-from streams.kit.partition import Machine, machine_of
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 from streams.telemetry.detector import Detector
-from streams.telemetry.engine import RemovedAssets, TelemetryLayer, series_key
+from streams.telemetry.engine import Assets, TelemetryLayer, series_key
 from streams.telemetry.state import SeriesState
 
 T0 = 1_700_000_000_000
 MINUTE_MS = 60_000
 SWINGING = {AnomalyKind.OSCILLATION, AnomalyKind.VARIANCE}
-TelemetryMachine = Machine[SeriesState, RemovedAssets]
+TelemetryMachine = Machine[SeriesState, Assets]
 
 
 def machine(layer: TelemetryLayer | None = None) -> TelemetryMachine:

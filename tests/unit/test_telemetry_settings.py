@@ -94,6 +94,16 @@ def rechecks(**settings: float) -> int:
     return next(iter(on.rows.values())).timer_at - absent.at
 
 
+def series_begun(**settings: float) -> int:
+    """Of 20 that begin within a second."""
+    layer = TelemetryLayer(TelemetrySettings(**settings))
+    on = machine_of(layer, layer.new_view())
+    for i in range(20):
+        record = HealthSignal(asset_id="a", metric=f"m{i}", value=1.0, at=T0 + i)
+        on.on_event(Event("health-signals", "a", record, T0 + i, f"c{i}"))
+    return len(on.rows)
+
+
 CASES: dict[str, tuple[dict[str, float], Callable[..., object]]] = {
     "enter_score": ({"enter_score": 1.5}, lambda **s: count(run(noise(600), **s))),
     "leave_z": ({"leave_z": 6.0}, lambda **s: closes_at(run(with_step(300, 150, 12.0, 1) + shoulder(), **s))),
@@ -123,6 +133,8 @@ CASES: dict[str, tuple[dict[str, float], Callable[..., object]]] = {
         {"retire_after_s": 3_600.0},
         lambda **s: count(run([1.0] * 20, silence_ms=86_400_000, **s), AnomalyState.CLOSED),
     ),
+    "max_series": ({"max_series": 5}, series_begun),
+    "max_new_series_per_minute": ({"max_new_series_per_minute": 5}, series_begun),
 }
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from streams.kit.layer import Emission, Layer
 from streams.kit.loop import feed
-from streams.kit.partition import Machine, machine_of
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 from topology.recording.lines import Addressed, Start, Tick, ViewUse
 
 
