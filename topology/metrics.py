@@ -58,6 +58,7 @@ class LayerCollector(Collector):
         yield self._points()
         yield self._by_partition("maestro_lag_messages", "messages not committed yet", "lag")
         yield self._by_partition("maestro_commit_age_seconds", "seconds since the commit moved", "commit_age_s")
+        yield self._unknown_assets()
         partitions = GaugeMetricFamily("maestro_partitions", "partitions held by this worker", labels=["layer"])
         for worker in self._workers:
             partitions.add_metric([worker.card.name], len(worker.runner.owned))
@@ -82,6 +83,17 @@ class LayerCollector(Collector):
         for worker in self._workers:
             for outcome, count in list(getattr(worker.runner, "points", {}).items()):
                 family.add_metric([worker.card.name, outcome], count)
+        return family
+
+    def _unknown_assets(self) -> Metric:
+        family = GaugeMetricFamily(
+            "maestro_unknown_assets", "assets that report but that discovery does not know", labels=["layer"]
+        )
+        for worker in self._workers:
+            machines = [getattr(owned, "machine", None) for owned in list(worker.runner.owned.values())]
+            counts = [ask() for machine in machines if (ask := getattr(machine, "unknown_assets", None))]
+            if counts:
+                family.add_metric([worker.card.name], sum(counts))
         return family
 
     def _by_partition(self, name: str, meaning: str, field: str) -> Metric:

@@ -47,6 +47,11 @@ class Admission:
         self.refused: list[RefusedRow] = []
         self.not_told = 0
 
+    def unknown_assets(self) -> int:
+        """How many assets have series here but are not registered."""
+        names = {orjson.loads(key)[1] for key in self._table.keys.of(self._table.alive())}
+        return len(names.difference(self._assets.tenants))
+
     def slot_of(self, series: Series, row: int, now: int) -> tuple[int, float]:
         """The slot of a series, and the factor to the unit that it is kept in; a new one has a slot without samples.
 

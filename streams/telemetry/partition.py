@@ -127,6 +127,10 @@ class TelemetryPartition:
         """How many rows `take_changes` would give."""
         return int(self.table.changes.size[0])
 
+    def unknown_assets(self) -> int:
+        """How many assets report here that discovery does not know. May be asked from another thread."""
+        return self._admission.unknown_assets()
+
     def take_refused(self) -> Refused:
         """Samples that were not taken since the last call."""
         admission = self._admission

@@ -212,6 +212,16 @@ def test_a_tenant_at_its_most_begins_again_where_series_were_forgotten_or_moved_
     assert take(on, flood(20, T0 + 8 * DAY_MS, "other"))[1] == []
 
 
+def test_signals_of_assets_that_discovery_does_not_know_are_kept_and_their_assets_counted() -> None:
+    on = machine()
+    take(on, [(Series(asset, metric), T0, 1.0) for asset in ("new", "known", "other") for metric in ("m", "n")])
+    on.layer.see(on.view, Event("assets", "known", RegisteredAsset(id="known"), T0, "r"))
+    assert len(on.rows) == 6
+    assert on.unknown_assets() == 2
+    on.layer.see(on.view, Event("assets", "new", RegisteredAsset(id="new", tenant="acme"), T0, "r"))
+    assert on.unknown_assets() == 1
+
+
 @pytest.mark.parametrize("cuts", [(100,), tuple(range(1, 300, 7)), tuple(range(1, 300))])
 def test_what_is_refused_does_not_depend_on_how_samples_were_batched(cuts: tuple[int, ...]) -> None:
     units = ["knots", "", "furlongs", "ms"]

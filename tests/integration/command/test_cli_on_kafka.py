@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.records import DiscoveryEvent, HealthSignal, HealthSignalBatch, JobRequest, Op, RegisteredAsset
 from streams.atleastonce.batch import partition_for
+from streams.atleastonce.changelog import FlushId, Owner, content_entries
+from streams.runtime.owned import RUNTIME_ROW
 from topology.client import MaestroConductor
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -252,3 +256,27 @@ def test_a_worker_that_cannot_be_is_wrong_usage(topics: str, tmp_path: Path, lay
     assert ended.returncode == 2, ended.stderr
     assert named in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_assets_that_report_but_are_not_in_the_registry_are_listed_as_unknown(
+    maestro: Maestro, conductor: MaestroConductor, topics: str, unique: str
+) -> None:
+    """From the table of the telemetry layer, as its flushes write it."""
+    assert json.loads(maestro("assets", "--unknown", "--json").stdout or "null") is None, "no worker has run yet"
+    rows = [(f'["series","{unique}-{name}","m{i}"]'.encode(), b"row") for i in range(3) for name in ("new", "known")]
+    rows += [(f'["series","{unique}-new","m0"]'.encode(), None), (f'["series","{unique}-gone","m"]'.encode(), b"row")]
+    rows += [(f'["series","{unique}-gone","m"]'.encode(), None), (RUNTIME_ROW, b"{}")]
+    topic, admin = NewTopic("maestro-telemetry-state-changelog", 1, 1), AdminClient({"bootstrap.servers": topics})
+    admin.create_topics([topic])[topic.topic].result(20)
+    producer = Producer({"bootstrap.servers": topics})
+    for key, value, headers in content_entries(FlushId(Owner(1, 1), 1), rows, ()):
+        producer.produce(topic.topic, value, key, headers=list(headers))
+    assert producer.flush(20) == 0
+    conductor.publisher.publish("assets", RegisteredAsset(id=f"{unique}-known"))
+    conductor.publisher.flush()
+    assert [json.loads(line) for line in maestro("assets", "--unknown", "--json").stdout.splitlines()] == [
+        {"id": f"{unique}-new", "series": 2}
+    ]
+    told = maestro("assets", "--unknown")
+    assert f"{unique}-new" in told.stdout
+    assert "1 assets report that discovery does not know, of 2 that report" in told.stderr
