@@ -32,12 +32,9 @@ class PatienceRecord:
     intervals: Annotated[float, "<f8"]
     min_ms: Annotated[float, "<f8"]
     retire_ms: Annotated[int, "<i8"]
-    recheck_ms: Annotated[int, "<i8"]
 
 
-PATIENCE = np.dtype(
-    [("grace_ms", "<i8"), ("intervals", "<f8"), ("min_ms", "<f8"), ("retire_ms", "<i8"), ("recheck_ms", "<i8")]
-)
+PATIENCE = np.dtype([("grace_ms", "<i8"), ("intervals", "<f8"), ("min_ms", "<f8"), ("retire_ms", "<i8")])
 
 
 def patience(settings: TelemetrySettings) -> PatienceRecord:
@@ -47,7 +44,6 @@ def patience(settings: TelemetrySettings) -> PatienceRecord:
     record["intervals"] = settings.absence_intervals
     record["min_ms"] = settings.absence_min_s * 1000.0
     record["retire_ms"] = round(settings.retire_after_s * 1000.0)
-    record["recheck_ms"] = round(settings.absence_recheck_s * 1000.0)
     return cast(PatienceRecord, record)
 
 
@@ -98,6 +94,7 @@ class HealthMonitor:
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self.patience = patience(settings)
+        self.retire_ms = round(settings.retire_after_s * 1000.0)
         self.recheck_ms = round(settings.absence_recheck_s * 1000.0)
 
     def meaning(self, metric: str, unit: str) -> Meaning:

@@ -21,7 +21,7 @@ from streams.telemetry import block, timers
 from streams.telemetry.admission import Admission
 from streams.telemetry.assets import Assets
 from streams.telemetry.block import DONE, SILENCE, STRANGER, TIMER, Samples
-from streams.telemetry.causes import UNNAMED, read
+from streams.telemetry.causes import NO_NUMBER, UNNAMED, read
 from streams.telemetry.places import REMEMBERED_SERIES, Interned, Senders
 from streams.telemetry.record import READING
 from streams.telemetry.rows import Rows
@@ -193,6 +193,9 @@ class TelemetryPartition:
     def _samples(self, index: NDArray[np.int32], columns: SampleColumns, causes: Causes) -> tuple[Samples, int]:
         """The columns with the numbers of their causes, and the number of the name before those."""
         numbers: NDArray[np.int64] | None = getattr(causes, "number", None)
+        if numbers is None and len(columns) == 1 and (cause := read(causes(0))).number != NO_NUMBER:
+            one = np.array([cause.number], np.int64), np.array([cause.row], np.int32)
+            return _as_samples(index, columns, *one), self.table.prefix_id(cause.text)
         if numbers is None:
             named = np.full(len(columns), UNNAMED, np.int64), np.arange(len(columns), dtype=np.int32)
             return _as_samples(index, columns, *named), 0
@@ -209,9 +212,11 @@ class TelemetryPartition:
     def _fire(self, to_ms: int) -> None:
         """Timers that are due by `to_ms`, in order of (due, key)."""
         table = self.table
+        slots = np.zeros(0, np.int32)
         while (due := timers.earliest(table.timers, table.records)) <= to_ms:
             self._clock[0] = max(self._clock[0], due)
-            slots = np.zeros(len(table.records), np.int32)
+            if not len(slots):
+                slots = np.zeros(len(table.records), np.int32)
             count = timers.take_due(table.timers, table.records, due, slots)
             for slot in sorted(slots[:count].tolist(), key=table.keys.__getitem__):
                 self._teller.look(slot, self.clock)

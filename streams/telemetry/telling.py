@@ -15,7 +15,7 @@ from streams.telemetry.anomalies import Named
 from streams.telemetry.block import Told, note
 from streams.telemetry.causes import UNNAMED
 from streams.telemetry.facts import read_facts
-from streams.telemetry.monitor import HealthMonitor, absent_from, retire_at
+from streams.telemetry.monitor import HealthMonitor, absent_from
 from streams.telemetry.state import NORMAL
 from streams.telemetry.table import SeriesTable
 from streams.telemetry.timers import NEVER
@@ -49,15 +49,14 @@ class Teller:
         """The series' asset is gone, it is forgotten, it is absent, or it is absent still."""
         table, record = self._table, self._table.records[slot]
         series = self._series(slot)
-        end = retire_at(record, self._monitor.patience)
+        end = int(record["last_at"]) + self._monitor.retire_ms
         if series.asset_id in self._removed:
             self._end(slot, series, now, "the asset was removed")
         elif now >= end:
             days = (now - int(record["last_at"])) / DAY_MS
             self._end(slot, series, end, f"no sample for {days:.3g} days: the series is forgotten")
         else:
-            since = absent_from(record, self._monitor.patience)
-            if since != NEVER and not record["absent_at"]:
+            if not record["absent_at"] and (since := absent_from(record, self._monitor.patience)) != NEVER:
                 self._absent(slot, series, since)
             record["timer_at"] = min(now + self._monitor.recheck_ms, end)
             note(table.changes, slot)

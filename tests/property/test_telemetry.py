@@ -102,6 +102,48 @@ def test_the_table_of_series_keeps_the_order_of_the_usual_partition(seed: int, c
     assert (usual.clock, usual.next_due()) == (own.clock, own.next_due())
 
 
+class Numbered:
+    """Causes as the runtime gives them: the numbers of all, names for those that ask."""
+
+    def __init__(self, first: int, count: int) -> None:
+        self.number = np.arange(first, first + count) // 3
+        self.row = (np.arange(first, first + count) % 3).astype(np.int32)
+
+    def __call__(self, row: int) -> str:
+        return f"health-signals:7:{self.number[row]}#{self.row[row]}"
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 300), max_size=8), restore=st.integers(0, 300))
+def test_causes_as_numbers_and_a_restore_at_any_batch_change_neither_records_nor_rows(
+    seed: int, cuts: list[int], restore: int
+) -> None:
+    rows, named, numbered = history(seed, 300), machine(), machine()
+    emissions: list[Emission] = []
+    kept: dict[bytes, bytes] = {}
+    for start, stop in pairwise(sorted({0, *cuts, restore, len(rows)})):
+        part = rows[start:stop]
+        index, at, value = (np.array([row[k] for row in part]) for k in range(3))
+        columns = SampleColumns(list(SERIES), index.astype(np.int32), at, value)
+        emissions += numbered.on_columns(columns, Numbered(start, len(part)))
+        for key, data in numbered.take_encoded():
+            if data is None:
+                kept.pop(key, None)
+            else:
+                kept[key] = data
+        if stop == restore:
+            clock, layer = numbered.clock, numbered.layer
+            numbered = machine_of(layer, layer.new_view(), clock)
+            numbered.load(sorted(kept.items()))
+    expected: list[Emission] = []
+    for i, (index_of, at_ms, x) in enumerate(rows):
+        key = SERIES[index_of]
+        record = HealthSignal(asset_id=key.asset_id, metric=key.metric, unit=key.unit, value=x, at=at_ms)
+        expected += named.on_event(Event("health-signals", key.asset_id, record, at_ms, Numbered(i, 1)(0)))
+    assert emissions == expected
+    assert {key.decode(): data for key, data in kept.items()} == encoded(named) == encoded(numbered)
+
+
 def test_the_histories_of_these_properties_have_incidents() -> None:
     found = [e.value for seed in range(5) for e in one_by_one(history(seed, 400), machine())]
     kinds = {a.kind for a in found if isinstance(a, Anomaly)}
