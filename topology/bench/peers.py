@@ -18,10 +18,17 @@ LABELS = {
     OURS: "maestro telemetry",
     "faust": "plain Faust",
     "quix": "Quix Streams",
-    "kafka-streams": "Kafka Streams, cache",
-    "kafka-streams-uncached": "Kafka Streams, no cache",
+    "kafka-streams": "Kafka Streams",
+    "kafka-streams-by-hand": "Kafka Streams, by hand",
+    "kafka-streams-uncached": "Kafka Streams, uncached",
     "floor": "floor, no state",
 }
+_STREAMS = {
+    "kafka-streams": ["cache=on"],
+    "kafka-streams-by-hand": ["cache=on", "avro=hand"],
+    "kafka-streams-uncached": ["cache=off"],
+}
+"""Avro is read by its library, as most do, or by code for these two schemas."""
 _MODULES = {OURS: "ours", "faust": "plain_faust", "quix": "quix", "floor": "floor"}
 
 
@@ -36,7 +43,7 @@ class Tools:
         """Why it cannot be measured; None if it can."""
         if side == "quix" and not _has_quix(self.quix_python):
             return f"{self.quix_python} cannot import quixstreams: the extra `bench`, or --quix-python"
-        if side.startswith("kafka-streams"):
+        if side in _STREAMS:
             if shutil.which("java") is None:
                 return "there is no java on the PATH"
             if not self.jar.is_file():
@@ -46,9 +53,8 @@ class Tools:
     def command(self, side: str, broker: str, workload: str, app_id: str, folder: Path) -> list[str]:
         """A process for `watched.child`, to be run with `environment()`."""
         places = [broker, workload, app_id, str(folder)]
-        if side.startswith("kafka-streams"):
-            cache_size = "cache=off" if side.endswith("uncached") else "cache=on"
-            return ["java", "-jar", str(self.jar), *places, cache_size]
+        if side in _STREAMS:
+            return ["java", "-jar", str(self.jar), *places, *_STREAMS[side]]
         python = self.quix_python if side == "quix" else Path(sys.executable)
         return [str(python), "-W", "ignore", "-m", f"topology.bench.sides.{_MODULES[side]}", *places]
 

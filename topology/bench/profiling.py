@@ -15,16 +15,16 @@ from types import FrameType
 import psutil
 
 EVERY_S = 0.005
+SAMPLES_A_LOOK = 100
 PARTS = (
-    ("encode rows", ("streams/telemetry/state.py:encode", "streams/optimisation/state.py:encode")),
-    ("copy rows", ("streams/telemetry/state.py:copy", "streams/optimisation/state.py:copy")),
+    ("rows to bytes", ("streams/telemetry/rows.py", "streams/telemetry/snapshot.py")),
     ("changelog + store", ("streams/atleastonce/flush.py", "streams/atleastonce/changelog.py",
                            "streams/atleastonce/producer.py", "streams/atleastonce/store.py")),
-    ("detector", tuple(f"streams/telemetry/{name}.py" for name in
-                       ("detector", "reading", "rarity", "incident", "baseline", "tails", "shapes"))),
-    ("engine: slots, order, keys", ("streams/telemetry/", "streams/kit/ids.py")),
-    ("outputs", ("streams/runtime/publish.py",)),
-    ("decode + gather", ("streams/runtime/samples.py", "schemas/samples.py", "schemas/signal_bytes.py")),
+    ("records of incidents", ("streams/telemetry/telling.py", "streams/telemetry/anomalies.py")),
+    ("their bytes and headers", ("streams/runtime/publish.py",)),
+    ("detector + table, compiled", ("streams/telemetry/partition.py", "streams/telemetry/block.py")),
+    ("telemetry, other", ("streams/telemetry/",)),
+    ("decode + gather", ("streams/runtime/samples.py", "schemas/samples.py", "streams/runtime/signal_scan.py")),
     ("partition + runner", ("streams/kit/", "streams/runtime/")),
     ("consume", ("streams/atleastonce/", "faust/transport", "aiokafka/")),
     ("faust, mode", ("faust/", "mode/")),
@@ -37,6 +37,14 @@ def _part_of(place: str) -> str | None:
     return next((part for part, marks in PARTS if any(mark in place for mark in marks)), None)
 
 
+def _thread_ms() -> Counter[str]:
+    """CPU of each thread since the process began."""
+    names, found = {t.native_id: t.name for t in threading.enumerate()}, Counter[str]()
+    for t in psutil.Process().threads():
+        found[names.get(t.id, "native").rstrip("0123456789_-")] += round((t.user_time + t.system_time) * 1000)
+    return found
+
+
 class Sampler:
     def __init__(self, done: Callable[[], int]) -> None:
         """`done`: samples so far; before the first, nothing is taken (compiling would be most of it)."""
@@ -44,6 +52,7 @@ class Sampler:
         self.places: Counter[str] = Counter()
         self.within: Counter[str] = Counter()
         self._done, self._begun = done, 0
+        self._threads: Counter[str] = Counter()
 
     def start(self) -> None:
         """On the main thread, while its event loop runs."""
@@ -64,17 +73,15 @@ class Sampler:
         self.places[shown[0]] += 1
         self.within.update(set(shown))
         self.parts[next(filter(None, map(_part_of, stack)), "other")] += 1
+        if sum(self.parts.values()) % SAMPLES_A_LOOK == 0:
+            self._threads = _thread_ms()  # now and then: those that have ended when all is over would be missing
 
     def told(self, samples: int, *context: object) -> str:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        names = {t.native_id: t.name for t in threading.enumerate()}
         total = sum(self.parts.values()) or 1
-        threads: Counter[str] = Counter()
-        for t in psutil.Process().threads():
-            threads[names.get(t.id, "native").rstrip("0123456789_-")] += round((t.user_time + t.system_time) * 1000)
-        cpu_us = sum(threads.values()) * 1000
-        lines = [f"\n{samples} samples, {cpu_us / max(samples, 1):.2f} CPU us each, start-up included; {context}"]
-        lines += [f"  thread {name:24} {ms * 1000 / cpu_us:5.1%}" for name, ms in threads.most_common(8)]
+        cpu_ms = sum(self._threads.values()) or 1
+        lines = [f"\n{samples} samples, start-up included; {context}"]
+        lines += [f"  thread {name:24} {ms / cpu_ms:5.1%}" for name, ms in self._threads.most_common(8)]
         lines += [f"  {name:24} {n / total:5.1%}" for name, n in self.parts.most_common()]
         lines += [f"    at {name:48} {n / total:5.1%}" for name, n in self.places.most_common(16)]
         lines += [f"    within {name:44} {n / total:5.1%}" for name, n in self.within.most_common(48)]

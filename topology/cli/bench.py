@@ -29,11 +29,12 @@ class Peer(StrEnum):
     FAUST = "faust"
     QUIX = "quix"
     KAFKA_STREAMS = "kafka-streams"
+    KAFKA_STREAMS_BY_HAND = "kafka-streams-by-hand"
     KAFKA_STREAMS_UNCACHED = "kafka-streams-uncached"
     FLOOR = "floor"
 
 
-USUAL_PEERS = [Peer.FAUST, Peer.QUIX, Peer.KAFKA_STREAMS, Peer.FLOOR]
+USUAL_PEERS = [Peer.FAUST, Peer.QUIX, Peer.KAFKA_STREAMS, Peer.KAFKA_STREAMS_BY_HAND, Peer.FLOOR]
 Seconds = Annotated[float, typer.Option("--seconds", min=1.0, help="Measured seconds of each side and round.")]
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Times that each side has its turn.")]
 Jar = Annotated[Path | None, typer.Option("--jar", help="Kafka Streams peer, built in tests/bench/kafka-streams.")]

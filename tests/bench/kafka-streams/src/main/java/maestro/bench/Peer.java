@@ -20,7 +20,8 @@ import org.apache.kafka.streams.state.Stores;
 /**
  * Kafka Streams with the same work as the other peers, at least once, in a RocksDB store with its changelog.
  *
- * <p>Arguments: BROKER w1|w2|hops APP_ID FOLDER [cache=on|off] [linger=MS] [threads=N]. Prints, every 0.2 s, a JSON line
+ * <p>Arguments: BROKER w1|w2|hops APP_ID FOLDER [cache=on|off] [avro=library|hand] [linger=MS]
+ * [threads=N]. Prints, every 0.2 s, a JSON line
  * of seconds, CPU seconds of the process and samples done. What is not given is as Kafka Streams has it.
  */
 public final class Peer {
@@ -33,7 +34,7 @@ public final class Peer {
 
     public static void main(String[] args) throws InterruptedException {
         boolean cache = !option(args, "cache", "on").equals("off");
-        KafkaStreams streams = new KafkaStreams(topology(args[1], cache), settings(args));
+        KafkaStreams streams = new KafkaStreams(topology(args[1], cache, option(args, "avro", "library").equals("library")), settings(args));
         CountDownLatch stopped = new CountDownLatch(1);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             streams.close(java.time.Duration.ofSeconds(10));
@@ -67,10 +68,10 @@ public final class Peer {
         return settings;
     }
 
-    private static Topology topology(String workload, boolean cache) {
+    private static Topology topology(String workload, boolean cache, boolean library) {
         Topology topology = new Topology()
             .addSource("signals", SIGNALS)
-            .addProcessor("score", () -> new Scorer(workload.equals("w2")), "signals")
+            .addProcessor("score", () -> new Scorer(workload.equals("w2"), library), "signals")
             .addStateStore(store(Scorer.RINGS, cache), "score")
             .addSink("anomalies", ANOMALIES, "score");
         if (workload.equals("hops")) {

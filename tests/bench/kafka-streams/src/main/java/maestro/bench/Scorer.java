@@ -3,8 +3,12 @@ package maestro.bench;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
+import java.nio.DoubleBuffer;
+import java.nio.IntBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.List;
+import org.apache.avro.generic.GenericRecord;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
@@ -29,13 +33,15 @@ final class Scorer implements Processor<byte[], byte[], byte[], byte[]> {
     private static final VarHandle INT = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
 
     private final boolean batches;
+    private final Library library;
     private ProcessorContext<byte[], byte[]> context;
     private KeyValueStore<byte[], byte[]> rings;
     private byte[] data;
     private int at;
 
-    Scorer(boolean batches) {
+    Scorer(boolean batches, boolean library) {
         this.batches = batches;
+        this.library = library ? new Library(batches) : null;
     }
 
     @Override
@@ -48,7 +54,9 @@ final class Scorer implements Processor<byte[], byte[], byte[], byte[]> {
     public void process(Record<byte[], byte[]> record) {
         data = record.value();
         at = HEAD_BYTES;
-        if (batches) {
+        if (library != null) {
+            byLibrary(record);
+        } else if (batches) {
             batch(record);
         } else {
             single(record);
@@ -60,37 +68,54 @@ final class Scorer implements Processor<byte[], byte[], byte[], byte[]> {
         int from = at;
         skip();
         skip();
-        byte[] key = Arrays.copyOfRange(data, from, at);
-        double value = (double) DOUBLE.get(data, at);
-        byte[] row = row(key);
-        boolean alarm = Math.abs(observe(row, value)) > ALARM_Z;
-        rings.put(key, row);
-        Peer.SAMPLES.increment();
-        if (alarm) {
-            publish(record);
-        }
+        byte[][] keys = {Arrays.copyOfRange(data, from, at)};
+        take(record, keys, new int[1], new double[] {(double) DOUBLE.get(data, at)});
     }
 
     /** HealthSignalBatch: source, the columns series_index, at and value, the series. */
     private void batch(Record<byte[], byte[]> record) {
         skip();
-        int indexBytes = (int) number();
-        int index = at;
-        at += indexBytes;
+        int[] index = new int[(int) number() / Integer.BYTES];
+        for (int i = 0; i < index.length; i++, at += Integer.BYTES) {
+            index[i] = (int) INT.get(data, at);
+        }
         skip();
-        int valueBytes = (int) number();
-        int values = at;
-        at += valueBytes;
-        int samples = valueBytes / 8;
-        byte[][] keys = series();
+        double[] values = new double[(int) number() / Double.BYTES];
+        for (int i = 0; i < values.length; i++, at += Double.BYTES) {
+            values[i] = (double) DOUBLE.get(data, at);
+        }
+        take(record, series(), index, values);
+    }
+
+    private void byLibrary(Record<byte[], byte[]> record) {
+        GenericRecord read = library.read(data, HEAD_BYTES);
+        if (!batches) {
+            take(record, new byte[][] {Library.key(read)}, new int[1], new double[] {(double) read.get("value")});
+            return;
+        }
+        List<?> series = (List<?>) read.get("series");
+        byte[][] keys = new byte[series.size()][];
+        for (int i = 0; i < keys.length; i++) {
+            keys[i] = Library.key((GenericRecord) series.get(i));
+        }
+        IntBuffer index = Library.column(read, "series_index").asIntBuffer();
+        DoubleBuffer value = Library.column(read, "value").asDoubleBuffer();
+        int[] numbers = new int[index.remaining()];
+        double[] values = new double[value.remaining()];
+        index.get(numbers);
+        value.get(values);
+        take(record, keys, numbers, values);
+    }
+
+    private void take(Record<byte[], byte[]> record, byte[][] keys, int[] index, double[] values) {
         byte[][] rows = new byte[keys.length][];
         boolean[] alarms = new boolean[keys.length];
-        for (int i = 0; i < samples; i++) {
-            int one = (int) INT.get(data, index + i * 4);
+        for (int i = 0; i < values.length; i++) {
+            int one = index[i];
             if (rows[one] == null) {
                 rows[one] = row(keys[one]);
             }
-            alarms[one] |= Math.abs(observe(rows[one], (double) DOUBLE.get(data, values + i * 8))) > ALARM_Z;
+            alarms[one] |= Math.abs(observe(rows[one], values[i])) > ALARM_Z;
         }
         for (int i = 0; i < rows.length; i++) {
             if (rows[i] != null) {
@@ -100,7 +125,7 @@ final class Scorer implements Processor<byte[], byte[], byte[], byte[]> {
                 publish(record);
             }
         }
-        Peer.SAMPLES.add(samples);
+        Peer.SAMPLES.add(values.length);
     }
 
     private byte[][] series() {
