@@ -23,6 +23,13 @@ class AtLeastOnceSettings(BaseModel):
         description="Share of one core that the app's flushes may take: after one the next waits, so that under load "
         "rows that change all the time are written a few times a second. More: shorter waits, more rows written.",
     )
+    flush_bulk_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="As `flush_share`, of what a flush costs beyond 5 ms: under full load, when the same rows would "
+        "only be written more often. More: fewer messages are read again after a crash.",
+    )
     flush_wait_most_s: float = Field(
         1.0, ge=0, le=60, description="Seconds that outputs wait at most because of `flush_share`; 0 = no pace."
     )

@@ -58,6 +58,15 @@ def test_turns_come_in_order_within_the_limit_and_keep_to_the_share(
         spent_s, before_s = spent_s + cost_s, turn_s
 
 
+def test_what_a_large_flush_costs_beyond_a_small_one_is_taken_from_a_smaller_share() -> None:
+    small, large = (Pace(share=0.1, most_s=5.0, bulk_share=0.02) for _ in range(2))
+    small.turn_s(0.004, now_s=10.0)
+    assert small.turn_s(0.0, now_s=10.0) == pytest.approx(10.04)
+    large.turn_s(0.0, now_s=10.0)
+    large.correct(0.0, cost_s=0.025)
+    assert large.turn_s(0.0, now_s=10.0) == pytest.approx(10.0 + 0.005 / 0.1 + 0.020 / 0.02)
+
+
 def test_partitions_that_ask_at_once_begin_one_after_the_other() -> None:
     pace = Pace(share=0.5, most_s=10.0)
     assert [pace.turn_s(0.1, now_s=7.0) for _ in range(4)] == pytest.approx([7.0, 7.2, 7.4, 7.6])
