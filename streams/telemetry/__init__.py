@@ -13,5 +13,6 @@ Invariants:
 - no result depends on how samples were batched; a repeated sample changes nothing;
 - not finite, absurd and too late samples leave the series as it was (the last are counted).
 
-Entry points: `engine.TelemetryLayer`, `partition.TelemetryPartition` (docs/adr/0012), `detector.Detector` (one series, no table), `settings.TelemetrySettings`.
+Entry points: `engine.TelemetryLayer`, `partition.TelemetryPartition` (docs/adr/0012), `detector.Detector` (one series,
+no table), `settings.TelemetrySettings`.
 """
