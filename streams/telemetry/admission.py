@@ -59,7 +59,7 @@ class Admission:
         """
         named, table = meaning(series.metric, series.unit), self._table
         key = key_of(series.asset_id, named.metric)
-        (slot,) = table.keys.slots_of([key])
+        slot = table.keys.slot_of(key)
         if slot >= 0 and table.is_alive(slot):
             return self._same_unit(slot, named.unit, named.factor, series, row)
         if not self._may_begin(series.asset_id, row, now):

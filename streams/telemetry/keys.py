@@ -6,6 +6,7 @@ A dict of strings would take 180 bytes a series, this takes 20 and the key itsel
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TypeVar, cast
 
 import numpy as np
@@ -47,6 +48,10 @@ class Keys:
         _find_all(self._table, self._bytes, self._ends, joined, _ends_of(keys), found)
         return cast("list[int]", found.tolist())
 
+    def slot_of(self, key: bytes) -> int:
+        """As `slots_of`, of one."""
+        return _find(self._table, self._bytes, self._ends, np.frombuffer(key, np.uint8), 0, len(key))
+
     def add(self, keys: Sequence[bytes]) -> None:
         """New keys, which get the next slots."""
         old, new = self._ends[self.count], self.count + len(keys)
@@ -64,7 +69,7 @@ class Keys:
 
 def _ends_of(keys: Sequence[bytes]) -> Ends:
     ends = np.zeros(len(keys) + 1, np.int64)
-    np.cumsum([len(key) for key in keys], out=ends[1:])
+    ends[1:] = list(accumulate(map(len, keys)))
     return ends
 
 
@@ -99,16 +104,20 @@ def _same(a: Bytes, start: int, stop: int, b: Bytes, at: int) -> bool:
 
 @kernel
 def _find_all(table: Slots, data: Bytes, ends: Ends, keys: Bytes, key_ends: Ends, found: Slots) -> None:
-    mask = len(table) - 1
     for k in range(len(found)):
-        start, stop = key_ends[k], key_ends[k + 1]
-        place = _hash(keys, start, stop) & mask
-        while table[place] != FREE:
-            slot = table[place]
-            if ends[slot + 1] - ends[slot] == stop - start and _same(keys, start, stop, data, ends[slot]):
-                found[k] = slot
-                break
-            place = (place + 1) & mask
+        found[k] = _find(table, data, ends, keys, key_ends[k], key_ends[k + 1])
+
+
+@kernel
+def _find(table: Slots, data: Bytes, ends: Ends, keys: Bytes, start: int, stop: int) -> int:
+    mask = len(table) - 1
+    place = _hash(keys, start, stop) & mask
+    while table[place] != FREE:
+        slot = table[place]
+        if ends[slot + 1] - ends[slot] == stop - start and _same(keys, start, stop, data, ends[slot]):
+            return int(slot)
+        place = (place + 1) & mask
+    return FREE
 
 
 @kernel

@@ -5,11 +5,11 @@ Tables are known by identity: a sender's table and a gatherer's growing one stay
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+import orjson
 
 from schemas.columns import Series
 from streams.kit.metric_names import meaning
@@ -22,7 +22,7 @@ REMEMBERED_SERIES = 262_144
 
 def key_of(asset_id: str, metric: str) -> bytes:
     """Key of a series' row, as `ids.row_key` makes it; `metric` is the canonical name."""
-    return json.dumps(("series", asset_id, metric), ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(("series", asset_id, metric))
 
 
 class Interned(list[Series]):

@@ -18,7 +18,7 @@ class Rows(Mapping[str, SeriesState]):
         self._table = table
 
     def __getitem__(self, key: str) -> SeriesState:
-        (slot,) = self._table.keys.slots_of([key.encode()])
+        slot = self._table.keys.slot_of(key.encode())
         if slot < 0 or not self._table.is_alive(slot):
             raise KeyError(key)
         return self._table.state_of(slot)
