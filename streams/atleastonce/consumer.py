@@ -19,7 +19,7 @@ from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.transport.drivers.aiokafka import Transport as StockTransport
 from faust.types import TP, ConsumerMessage
 
-from streams.atleastonce import poison
+from streams.atleastonce import parsed_records, poison
 from streams.atleastonce.batch import Batch
 from streams.atleastonce.client_thread import ConsumerThread
 from streams.atleastonce.faust_producer import Producer
@@ -42,6 +42,7 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         self._flow_stops = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
+        parsed_records.use()
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     # --- flow -------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ MOST_TABLE_SERIES = 200_000
 """Series of the senders' tables that are remembered: a table may be new in each message, and as large as a message."""
 MOST_KEYS = 1_000_000
 
-_OWN = (OWN_HEADER,)
+_OWN = [OWN_HEADER]
 
 _Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]
 """Series numbers, times, values, offsets and rows within the message."""
