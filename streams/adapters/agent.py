@@ -7,7 +7,6 @@ A sender that spreads one series over partitions has a rate of each of them, ove
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,7 +30,8 @@ from streams.atleastonce import App, Batch, Message, Output, RawMessage, dead_le
 from streams.runtime.attach import AppHost, Batches
 from streams.runtime.counters import Counters
 from streams.runtime.host import Host
-from streams.runtime.ingest import refusal, steps_of
+from streams.runtime.ingest import refusal
+from streams.runtime.stepping import in_steps
 
 log = structlog.get_logger()
 SIGNALS = "health-signals"
@@ -79,10 +79,8 @@ class AdapterRunner:
 
     async def run(self, batches: Batches) -> None:
         """The body of the agent."""
-        async for batch in batches:
-            for step in steps_of(batch):
-                self.process(step)
-                await asyncio.sleep(0)
+        async for step in in_steps(batches):
+            self.process(step)
 
     def process(self, batch: Batch) -> None:
         """Takes the batch in and stages what follows."""

@@ -21,12 +21,13 @@ from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
 from streams.kit.machine import Changed
 from streams.runtime.counters import Counters
+from streams.runtime.gatherers import Gatherers
 from streams.runtime.host import Host
-from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on, steps_of
+from streams.runtime.ingest import Misplaced, Rules, read_event, refusal, sent_on
 from streams.runtime.owned import RUNTIME_ROW, Owned, restored
 from streams.runtime.publish import as_output
 from streams.runtime.refused import letters
-from streams.runtime.samples import Gatherers
+from streams.runtime.stepping import in_steps
 from streams.runtime.views import ViewReader, ViewRecord
 from streams.runtime.warm_up import warm_up
 
@@ -115,10 +116,8 @@ class LayerRunner:
     async def run(self, batches: AsyncIterator[Batch]) -> None:
         """The body of the layer's agent."""
         await self.views_ready()
-        async for batch in batches:
-            for step in steps_of(batch):
-                self.process(step)
-                await asyncio.sleep(0)
+        async for step in in_steps(batches):
+            self.process(step)
 
     def process(self, batch: Batch) -> None:
         """Takes the batch in and stages what follows."""

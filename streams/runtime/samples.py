@@ -7,7 +7,7 @@ tables. What it remembers changes how fast a message is read, never what is read
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from schemas.columns import SampleColumns, Series
 from schemas.records import EARLIEST_AT, LATEST_AT
 from schemas.samples import OWN_HEADER, is_common_form, read_common_signal, signal_head
 from schemas.signal_bytes import read_names
-from streams.atleastonce.batch import Batch, Message, partition_for
+from streams.atleastonce.batch import Message, partition_for
 from streams.runtime.causes import SINGLE, Causes
 from streams.runtime.ingest import Rules
 from streams.runtime.sample_messages import Gathered, of_message, only, sent_home
@@ -235,20 +235,3 @@ def _append(parts: list[_Part], columns: _Part, start: int, stop: int) -> None:
         series, at, value, number, row = columns
         run = slice(start, stop)
         parts.append((series[run], at[run], value[run], number[run], row[run]))
-
-
-class Gatherers:
-    """The gatherers of a layer, one for each topic partition that it owns."""
-
-    def __init__(self, rules: Mapping[str, Rules]) -> None:
-        self._rules = rules
-        self._of: dict[tuple[str, int], Gatherer] = {}
-
-    def gather(self, batch: Batch) -> Gathered:
-        place = batch.topic, batch.partition
-        if place not in self._of:
-            self._of[place] = Gatherer(self._rules[batch.topic], batch.partition)
-        return self._of[place].gather(batch.messages)
-
-    def lost(self, partition: int) -> None:
-        self._of = {place: gatherer for place, gatherer in self._of.items() if place[1] != partition}
