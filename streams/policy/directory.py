@@ -9,10 +9,10 @@ from streams.policy.statements import Fault
 
 
 def read_directory(path: Path) -> dict[str, str]:
-    """File name (relative, with /) -> text of each `*.cedar` below `path`; raises PolicyLoadError if there is none."""
+    """Relative name (with /) -> text of each `*.cedar` and `*.cel` below `path`; PolicyLoadError if there is none."""
     if not path.is_dir():
         raise PolicyLoadError(str(path), (Fault(str(path), 0, "-", "no such folder"),))
-    found = sorted(path.rglob("*.cedar"))
+    found = sorted([*path.rglob("*.cedar"), *path.rglob("*.cel")])
     if not found:
         raise PolicyLoadError(str(path), (Fault(str(path), 0, "-", "no *.cedar file in this folder"),))
     return {file.relative_to(path).as_posix(): _text(file) for file in found}

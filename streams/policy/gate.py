@@ -8,7 +8,7 @@ from schemas.records import PolicyRecord, PolicyVerdict
 from streams.kit.world import World
 from streams.policy.cedar import CedarPolicySet, PolicyLoadError, content_version
 from streams.policy.obligations import ObligationError, parse_all
-from streams.policy.port import Answer, Outcome, PolicyHook, Question
+from streams.policy.port import Answer, Outcome, PolicyHook, Preference, Question
 from streams.policy.settings import PolicySettings
 
 _COMPILED_LIMIT = 64
@@ -44,11 +44,19 @@ class PolicyGate:
         return self.decide_within(self._records, question)
 
     def decide_within(self, records: Mapping[str, PolicyRecord], question: Question) -> Answer:
-        sets = sorted((r for r in records.values() if r.policy_set is not None), key=lambda r: r.id)
-        hooks = (*self._hooks, *(self._hook_of(record) for record in sets))
+        hooks = self._all(records)
         if not hooks:
             return self._default()
         return combine([ask_one(hook, question) for hook in hooks])
+
+    def soft_terms_within(self, records: Mapping[str, PolicyRecord]) -> tuple[Preference, ...]:
+        """The preferences of every hook and set that has some, in the order of asking."""
+        found = (getattr(hook, "soft_terms", None) for hook in self._all(records))
+        return tuple(term for terms in found if terms is not None for term in terms())
+
+    def _all(self, records: Mapping[str, PolicyRecord]) -> tuple[PolicyHook, ...]:
+        sets = sorted((r for r in records.values() if r.policy_set is not None), key=lambda r: r.id)
+        return (*self._hooks, *(self._hook_of(record) for record in sets))
 
     def _default(self) -> Answer:
         allowed = self._settings.default_allow
@@ -82,6 +90,14 @@ def ask(hook: PolicyHook, world: World, question: Question) -> Answer:
     if isinstance(hook, PolicyGate):
         return hook.decide_within(world.policies, question)
     return ask_one(hook, question)
+
+
+def preferences(hook: PolicyHook, world: World) -> tuple[Preference, ...]:
+    """The soft terms in the light of the policy records of this world; a hook need not have any."""
+    if isinstance(hook, PolicyGate):
+        return hook.soft_terms_within(world.policies)
+    terms = getattr(hook, "soft_terms", None)
+    return tuple(terms()) if terms is not None else ()
 
 
 def ask_one(hook: PolicyHook, question: Question) -> Answer:

@@ -70,3 +70,25 @@ class PolicyHook(Protocol):
     version: str
 
     def decide(self, question: Question) -> Answer: ...
+
+
+class Preference(Protocol):
+    """A soft term of a hook that has a method `soft_terms() -> tuple[Preference, ...]`; routing weighs it in.
+
+    `weight` is its share of the score (0..1); all together are held to the setting `routing.soft_share_max`.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    def value(self, question: Question) -> float:
+        """0 (worst) to 1 (best), the same for the same question. What it raises denies the candidate."""

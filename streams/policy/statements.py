@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import cedarpy
 
 from schemas.records import Severity
+from streams.policy.expressions import Expression, Kind, RefusedExpression, compiled
 from streams.policy.obligations import ObligationError, split
 from streams.policy.vocabulary import schema
 
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|;', re.DOTALL)
 _SEVERITIES = tuple(s.value for s in Severity if s is not Severity.UNKNOWN)
-_ANNOTATIONS = ("id", "reason", "severity", "obligation")
+_ANNOTATIONS = ("id", "reason", "severity", "obligation", "condition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Statement:
     reason: str
     severity: str
     obligations: tuple[str, ...]
+    condition: Expression | None = None
+    """CEL; the policy applies only where it is true."""
 
     @property
     def audit_text(self) -> str:
@@ -49,10 +52,15 @@ class Statement:
 
 
 def read(files: Mapping[str, str]) -> tuple[list[Statement], list[Fault]]:
-    """Every policy of the files in name order, and everything that is wrong with them, all at once."""
+    """Every policy of the `*.cedar` files in name order, and everything that is wrong with them, all at once.
+
+    Of a file whose name has no known ending the text is taken for Cedar.
+    """
     statements: list[Statement] = []
     faults: list[Fault] = []
     for name in sorted(files):
+        if name.endswith(".cel"):
+            continue
         for line, text in cut(files[name]):
             result = _read_one(name, line, text)
             if isinstance(result, Statement):
@@ -93,12 +101,23 @@ def _read_one(file: str, line: int, text: str) -> Statement | list[Fault]:
     annotations: dict[str, str] = dict(policy.annotations)
     policy_id = annotations.get("id", "")
     permits = str(policy.effect).lower().endswith("permit")
-    problems = [*_annotation_problems(annotations, permits), *_schema_problems(text)]
+    condition, refused = _condition(annotations)
+    problems = [*_annotation_problems(annotations, permits), *refused, *_schema_problems(text)]
     if problems:
         return [Fault(file, line + _offset(text, p), policy_id, p) for p in dict.fromkeys(problems)]
     reason = annotations.get("reason") or f"{'permitted' if permits else 'forbidden'} by {file}:{line}"
     obligations = split(annotations.get("obligation", ""))
-    return Statement(file, line, text, policy_id, permits, reason, annotations.get("severity", ""), obligations)
+    severity = annotations.get("severity", "")
+    return Statement(file, line, text, policy_id, permits, reason, severity, obligations, condition)
+
+
+def _condition(annotations: Mapping[str, str]) -> tuple[Expression | None, list[str]]:
+    if "condition" not in annotations:
+        return None, []
+    try:
+        return compiled(annotations["condition"], Kind.CONDITION), []
+    except RefusedExpression as error:
+        return None, [f"@condition: {fault}" for fault in error.faults]
 
 
 def _annotation_problems(annotations: Mapping[str, str], permits: bool) -> list[str]:
@@ -128,6 +147,8 @@ def _schema_problems(text: str) -> list[str]:
 
 def _offset(text: str, problem: str) -> int:
     """Lines from the policy's first line to the word in backquotes that the problem is about; 0 if it is not found."""
+    if problem.startswith("@"):
+        return text.count("\n", 0, max(text.find(problem.partition(":")[0]), 0))
     for word in re.findall(r"`([^`]+)`", problem):
         at = text.find(word)
         if at >= 0:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -16,7 +17,8 @@ SCHEMA_TEXT = files("streams.policy").joinpath("maestro.cedarschema").read_text(
 LAYERS = frozenset({"discovery", "telemetry", "healing", "optimisation", "routing", "command"})
 _DECIMAL_LIMIT = 922_337_203_685_477.0
 """A Cedar decimal is a 64-bit integer of ten-thousandths; beyond it a number is held at the limit."""
-_DEFAULTS: Mapping[str, str | list[str]] = {
+_KEPT_ENTITIES = 16_384
+DEFAULTS: Mapping[str, str | list[str]] = {
     "kind": "unknown", "environment": "", "compliance": [], "data_regions": [], "capabilities": [],
 }  # fmt: skip
 
@@ -49,15 +51,15 @@ def principal(name: str) -> dict[str, str]:
     return {"type": "Layer" if name in LAYERS else "Tenant", "id": name}
 
 
-def request(question: Question) -> dict[str, object]:
-    """The Cedar request; raises QuestionError."""
+def request(question: Question, conditions: Sequence[str] = ()) -> dict[str, object]:
+    """The Cedar request; `conditions` name the policies whose CEL condition holds. Raises QuestionError."""
     context, _ = _sort("Situation", question.context)
     facts = {"__entity": {"type": "Facts", "id": "situation"}}
     return {
         "principal": principal(question.principal),
         "action": {"type": "Action", "id": question.point.value},
         "resource": {"type": "Asset", "id": question.asset_id},
-        "context": {**context, "action": question.action, "facts": facts},
+        "context": {**context, "action": question.action, "facts": facts, "conditions": list(conditions)},
     }
 
 
@@ -67,9 +69,37 @@ def entities(question: Question) -> list[dict[str, object]]:
     _, facts = _sort("Situation", question.context)
     asset = {"type": "Asset", "id": question.asset_id}
     return [
-        {"uid": asset, "attrs": {**_DEFAULTS, **attributes}, "parents": [], "tags": tags},
+        {"uid": asset, "attrs": {**DEFAULTS, **attributes}, "parents": [], "tags": tags},
         {"uid": {"type": "Facts", "id": "situation"}, "attrs": {}, "parents": [], "tags": facts},
     ]
+
+
+class EntityMemo:
+    """The parsed entities of questions, kept per asset as long as its attributes are equal.
+
+    `facts` False = no policy of the set reads the undeclared facts, so that an asset has the same entities in every
+    situation.
+    """
+
+    def __init__(self, facts: bool) -> None:
+        self._facts = facts
+        self._kept: dict[str, tuple[Context, cedarpy.Entities]] = {}
+
+    def of(self, question: Question) -> cedarpy.Entities:
+        """Raises QuestionError or ValueError."""
+        if self._facts:
+            return _parsed(question)
+        known = self._kept.get(question.asset_id)
+        if known is None or (known[0] is not question.attributes and known[0] != question.attributes):
+            if len(self._kept) >= _KEPT_ENTITIES:
+                self._kept.clear()
+            bare = Question(question.point, question.principal, question.action, question.asset_id, question.attributes)
+            known = self._kept[question.asset_id] = (dict(question.attributes), _parsed(bare))
+        return known[1]
+
+
+def _parsed(question: Question) -> cedarpy.Entities:
+    return cedarpy.Entities.from_json_str(json.dumps(entities(question)), schema())
 
 
 def _sort(block: str, plain: Context) -> tuple[dict[str, Said], dict[str, str]]:

@@ -13,6 +13,7 @@ from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.filters import Check
 from streams.routing.permission import Permissions
+from streams.routing.preferences import Soft
 from streams.routing.scoring import Scores, Weights, mixed
 from streams.routing.selection import Preference, Selection
 from streams.routing.settings import RoutingSettings
@@ -43,6 +44,7 @@ class Case:
     permissions: Permissions
     selection: Selection
     degraded: bool
+    soft: Soft = field(default_factory=Soft)
 
     @property
     def target_id(self) -> str | None:

@@ -30,6 +30,7 @@ from streams.routing.filters import Check, all_ok, figure_checks, health_checks,
 from streams.routing.fleet import RELEASES, Fleet
 from streams.routing.jobs import Jobs, Occasion, due_at, over
 from streams.routing.permission import Permissions
+from streams.routing.preferences import soft_terms
 from streams.routing.scoring import Indexes, score, weights_of
 from streams.routing.selection import Chooser
 from streams.routing.settings import RoutingSettings
@@ -93,12 +94,14 @@ class JobRouter:
         now = figures(frame, ask.job, ask.at, self.settings)
         checks = self._checks(fleet, frame, ask, now)
         feasible, degraded = self._feasible(frame, checks)
-        weights = weights_of(ask.job, self.settings)
-        scores = score(frame, feasible, now, ask.job, weights, ask.incumbent, self.settings)
         permissions = Permissions(self.policy, fleet, frame, ask.job, now, ask.at)
+        soft = soft_terms(permissions, feasible, self.settings)
+        weights = soft.weights(weights_of(ask.job, self.settings))
+        scores = score(frame, feasible, now, ask.job, weights, ask.incumbent, self.settings, soft.columns)
         selection = Chooser(frame, scores, permissions, self.settings).choose(ask.preference)
         case = Case(
-            ask, frame, self.settings, now, weights, tuple(checks), scores, permissions, selection, degraded
+            ask, frame, self.settings, now, weights, tuple(checks), scores, permissions, selection, degraded,
+            soft,
         )  # fmt: skip
         if selection.target is None:
             self._ask_about_refused(case)

@@ -10,7 +10,6 @@ from streams.routing.case import Case
 from streams.routing.columns import Flags, Floats
 from streams.routing.fleet import rank
 from streams.routing.scoring import ranked
-from streams.routing.settings import TERMS
 
 _DIGITS = 6
 
@@ -29,13 +28,14 @@ def candidates(case: Case) -> tuple[Candidate, ...]:
 
 
 def verdicts(case: Case) -> tuple[PolicyVerdict, ...]:
-    """Each distinct verdict once: the target's first, then in the order of asking."""
+    """Each distinct verdict once: the target's first, then in the order of asking, then what the soft terms say."""
     answers = list(case.permissions.answers.items())
     target = case.selection.target
     if target is not None:
         index = int(case.scores.index[target])
         answers.sort(key=lambda entry: entry[0] != index)
-    return tuple(dict.fromkeys(verdict for _, answer in answers for verdict in answer.verdicts))
+    asked = (verdict for _, answer in answers for verdict in answer.verdicts)
+    return tuple(dict.fromkeys((*asked, *case.soft.verdicts)))
 
 
 def figures_of(case: Case, index: int) -> list[str]:
@@ -88,13 +88,13 @@ def _scored(case: Case, rows: list[int], denied: set[int]) -> list[Candidate]:
     """Candidates that were scored, in order: those that the policy refused with its reasons first."""
     scores = case.scores
     indexes = scores.index[rows].tolist()
-    columns = [np.round(scores.terms[term][rows], _DIGITS).tolist() for term in TERMS]
+    columns = [np.round(values[rows], _DIGITS).tolist() for values in scores.terms.values()]
     noted = _noted(case, indexes)
     return [
         Candidate(
             asset_id=case.frame.id_of(index),
             eligible=row not in denied,
-            terms=dict(zip(TERMS, terms, strict=True)),
+            terms=dict(zip(scores.terms, terms, strict=True)),
             score=score,
             reasons=(
                 *(case.permissions.of(index).reasons if row in denied else ()),

@@ -50,6 +50,10 @@ class Permissions:
     now: Figures
     at: int
     answers: dict[int, Permission] = field(default_factory=dict)
+    situation: dict[str, Plain] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.situation = _of_job(self.job)
 
     def of(self, index: int) -> Permission:
         """`index` is the candidate's place in the frame."""
@@ -58,14 +62,15 @@ class Permissions:
         return self.answers[index]
 
     def _ask(self, index: int) -> Permission:
-        answer = ask(self.hook, self.fleet.world, self._question(index))
+        answer = ask(self.hook, self.fleet.world, self.question(index))
         if answer.outcome is not Outcome.ALLOW:
             said = "policy error" if answer.outcome is Outcome.ERROR else "denied by policy"
             return Permission(False, answer.verdicts, (), (f"{said} {answer.reason}",))
         unmet = tuple(text for o in parse_all(answer.obligations) if (text := self._unmet(index, o)) is not None)
         return Permission(not unmet, answer.verdicts, answer.obligations, unmet)
 
-    def _question(self, index: int) -> Question:
+    def question(self, index: int) -> Question:
+        """What the policy is asked about the candidate at this place in the frame."""
         asset_id = self.frame.id_of(index)
         asset = self.fleet.world.assets[asset_id]
         cost = float(self.now.losses["cost"][index]) if self._cost_known(index) else None
@@ -75,7 +80,7 @@ class Permissions:
             action="route",
             asset_id=asset_id,
             attributes=asset_attributes(asset),
-            context={**_of_job(self.job), **({"cost_usd_per_hour": cost} if cost is not None else {})},
+            context={**self.situation, **({"cost_usd_per_hour": cost} if cost is not None else {})},
         )
 
     def _cost_known(self, index: int) -> bool:

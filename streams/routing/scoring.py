@@ -8,7 +8,9 @@ nothing from using the whole scale. Every operation is elementwise or a min or m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -98,8 +100,9 @@ def floor_of(term: str, highest: float, settings: RoutingSettings) -> float:
 
 def score(
     frame: Frame, feasible: Indexes, now: Figures, job: JobRequest, weights: Weights, incumbent: str | None,
-    settings: RoutingSettings,
+    settings: RoutingSettings, soft: Mapping[str, Floats] = MappingProxyType({}),
 ) -> Scores:  # fmt: skip
+    """`soft`: further terms by name, 0 to 1 over the feasible set, which `weights` has shares for."""
     losses = {term: values[feasible] for term, values in now.losses.items()}
     own = (
         losses
@@ -108,8 +111,9 @@ def score(
     )
     terms = {term: _term(term, losses[term], own[term], settings) for term in TERMS}
     total = np.zeros(len(feasible))
-    for term in TERMS:
-        total += weights.shares[term] * terms[term]
+    terms.update(soft)
+    for term, values in terms.items():
+        total += weights.shares[term] * values
     total += _adjustment(frame, feasible, incumbent, settings)
     ties = mixed(frame.hashes()[feasible], hash_of(job.id))
     return Scores(feasible, losses, own, terms, np.round(total, SCORE_DIGITS, out=total), ties)

@@ -68,7 +68,7 @@ def _routed(case: Case) -> str:
     total, eligible = case.counts()
     parts = [
         f"{case.id_of(target)} scores {_score(case, target)} of {eligible} eligible among {total} candidates: "
-        + wording.listed([*figures_of(case, index), *notes_of(case, index)])
+        + wording.listed([*figures_of(case, index), *notes_of(case, index), *case.soft.said(target)])
     ]
     rival = runner_up(case)
     if rival is not None:

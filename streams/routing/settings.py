@@ -52,6 +52,11 @@ class RoutingSettings(BaseModel):
         1.5, ge=1, le=100, description="Factor on the weight of cost for jobs of low priority. Source: ours.",
     )  # fmt: skip
 
+    soft_share_max: float = Field(
+        0.20, ge=0, le=0.5, description="Share of the score (0-1) that the soft terms of policies may have together; "
+        "beyond it their weights are scaled down. Source: ours; a preference must not outvote the figures.",
+    )  # fmt: skip
+
     # --- figures ---
     latency_percentile: Literal["p50", "p95"] = Field(
         "p95", description="Which measured latency counts. Source: the percentile that objectives are usually set on.",

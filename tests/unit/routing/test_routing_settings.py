@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.records import PolicyVerdict
+from streams.policy.cedar import CedarPolicySet
 from streams.policy.port import Answer, Outcome
 from streams.routing.settings import RoutingSettings
 
@@ -200,6 +201,20 @@ def test_policy_asks_max(make_rig):
         assert decision.outcome == outcome
         assert hook.asked <= most
         assert ("stopped after 5 questions to the policy" in decision.reason) is (most == 5)
+
+
+def test_soft_share_max(make_rig):
+    soft = '@id("a")\n@weight("0.6")\nprefer { asset.id == "svc-b" };\n@id("b")\n@weight("0.2")\nprefer { true };'
+    policy = CedarPolicySet({"a.cedar": '@id("p")\npermit (principal, action, resource);', "s.cel": soft})
+    for most, target in ((0.0, "svc-a"), (0.2, "svc-a"), (0.5, "svc-b")):
+        rig = make_rig(policy=policy, soft_share_max=most)
+        rig.asset("svc-a", cost_usd_per_hour=9.0)
+        rig.asset("svc-b", cost_usd_per_hour=9.5)
+        decision = rig.route(weights={"cost": 1.0})
+        assert decision.target_id == target
+        shares = [decision.weights.get(name, 0.0) for name in ("soft.a", "soft.b", "cost")]
+        assert shares == pytest.approx([0.75 * most, 0.25 * most, 1 - most])
+        assert (f"soft terms ask for 0.8 of the score and have {most:g}" in decision.reason) is (most > 0)
 
 
 def test_fallbacks_max(make_rig):
