@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from streams.healing import agent as healing
 from streams.healing.executors import agent as executors
 from streams.kit.layer import Layer
 from streams.optimisation import agent as optimisation
+from streams.policy.recorded import Tape
 from streams.routing import agent as routing
 from streams.runtime.effects import EffectDriver
 from streams.runtime.ingest import Rules
@@ -70,11 +71,12 @@ def build(
     unknown = sorted(set(names) - set(LAYER_NAMES) - set(foreign))
     if unknown:
         raise LookupError(f"no such layer: {', '.join(unknown)}; layers: {', '.join((*LAYER_NAMES, *foreign))}")
-    layers = build_layers(settings)
+    tape = Tape()
+    layers = build_layers(settings, tape=tape)
     return [
         _adapter(foreign[n], settings, broker, folder, schema_ids)
         if n in foreign
-        else _worker(LAYER_BY_NAME[n], layers.get(n), settings, broker, folder, schema_ids)
+        else _worker(LAYER_BY_NAME[n], layers.get(n), settings, broker, folder, schema_ids, tape)
         for n in names
     ]
 
@@ -93,11 +95,12 @@ def _worker(
     broker: str,
     folder: Path,
     schema_ids: SchemaIds | None,
+    tape: Tape,
 ) -> Worker:
     app = _app(card, settings, broker, folder)
     config = _config(card, settings, broker, schema_ids)
     if card.name != "executors":
-        return Worker(card, app, REGISTER[card.name](app, layer, config))
+        return Worker(card, app, REGISTER[card.name](app, layer, replace(config, tape=tape)))
     ledger, actions = build_executors(settings)
     runner = executors.register(app, ledger, config)
     return Worker(

@@ -20,6 +20,7 @@ from schemas.records import ActionOutcome, HealthSignalBatch, Remediation, Remed
 from streams.kit import ids
 from streams.kit.layer import Emission, Event, Layer
 from streams.kit.loop import Loop, no_effects
+from streams.policy.recorded import Tape
 from topology.recording.lines import Line, output_line, parse_line, refusal_line
 from topology.recording.machines import Machines
 
@@ -56,11 +57,17 @@ class Summary:
 
 
 def run(
-    lines: Iterable[bytes], layers: Mapping[str, Layer[Any, Any]], summary: Summary | None = None
+    lines: Iterable[bytes],
+    layers: Mapping[str, Layer[Any, Any]],
+    summary: Summary | None = None,
+    tape: Tape | None = None,
 ) -> Iterator[bytes]:
-    """Yields the output lines (with newline). Effects are assumed to succeed unless the file has `action-outcomes`."""
+    """Yields the output lines (with newline). Effects are assumed to succeed unless the file has `action-outcomes`.
+
+    `tape` is the one that `layers` were built with, for the recorded answers of policies that are not pure.
+    """
     kept = list(lines)
-    return _Replay(layers, has_outcomes(kept), summary if summary is not None else Summary()).play(kept)
+    return _Replay(layers, has_outcomes(kept), summary if summary is not None else Summary(), tape).play(kept)
 
 
 def has_outcomes(lines: Sequence[bytes]) -> bool:
@@ -77,9 +84,11 @@ def has_outcomes(lines: Sequence[bytes]) -> bool:
 
 
 class _Replay:
-    def __init__(self, layers: Mapping[str, Layer[Any, Any]], recorded: bool, summary: Summary) -> None:
+    def __init__(
+        self, layers: Mapping[str, Layer[Any, Any]], recorded: bool, summary: Summary, tape: Tape | None
+    ) -> None:
         self._loop = Loop(layers, no_effects if recorded else assume_success)
-        self._machines = Machines(layers)
+        self._machines = Machines(layers, tape)
         self._summary = summary
         self._latest_at = 0
 

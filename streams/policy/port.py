@@ -64,7 +64,11 @@ class Answer:
 
 
 class PolicyHook(Protocol):
-    """Implement this and register it under the entry point group `maestro.policies` (a callable without arguments)."""
+    """Implement this and register it under the entry point group `maestro.policies` (a callable without arguments).
+
+    A hook whose answer depends on anything but the question (a service, a file, the time) has `pure = False`: its
+    answers are then journalled, and a replay tells them instead of asking again (docs/adr/0016).
+    """
 
     id: str
     version: str

@@ -9,12 +9,14 @@ A message is a JSON array of entries, which are small arrays; a run of consecuti
                                                the start) and shown to the layer
     ["seen", "assets", 0, 5, 5]                the same, not shown: the rows had seen it with another worker
     ["tick", 1700000060000]                    the clock was advanced while no input came
+    ["said", ["opa", ...], ...]                answers from outside that the next entry's processing was given, in order
 
 A flush that is finished by a restore publishes its message again: `tenure` and number tell it from a new one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -49,6 +51,11 @@ class Journal:
             self.entries[-1][1] = at
         else:
             self.entries.append(["tick", at])
+
+    def said(self, answers: Sequence[Json]) -> None:
+        """Answers of policies that are not pure (ADR 16); before what was processed with them."""
+        if answers:
+            self.entries.append(["said", *answers])
 
     def take(self) -> bytes | None:
         """The entries since the last call as JSON, or None if there are none."""

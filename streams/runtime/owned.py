@@ -16,6 +16,7 @@ import orjson
 from streams.kit.layer import Emission, Layer
 from streams.kit.machine import Machine
 from streams.kit.partition import machine_of
+from streams.policy.recorded import Tape
 from streams.runtime.journal import Journal
 from streams.runtime.views import ViewRecord
 
@@ -35,6 +36,7 @@ class Owned:
     """`topic:partition` of the views -> next offset whose refusal was not reported yet."""
     heard_s: float = field(default_factory=lambda: time.monotonic())
     heard_at: int = 0
+    tape: Tape = field(default_factory=Tape)
 
     def on_view(self, record: ViewRecord, *, again: bool = False) -> list[Emission]:
         """Shows a record, which is in the view by now, to the layer's rows here; once. `again`: it was in the view
@@ -49,8 +51,9 @@ class Owned:
                 self.journal.took("seen", record.topic, record.partition, record.offset, record.offset)
             return []
         self.seen[place] = record.offset + 1
-        self.journal.took("view", record.topic, record.partition, record.offset, record.offset)
         emissions = self.machine.on_view(record.event)
+        self.journal.said(self.tape.take())
+        self.journal.took("view", record.topic, record.partition, record.offset, record.offset)
         self._heard()
         return emissions
 
@@ -71,10 +74,13 @@ class Owned:
         now = self.heard_at + idle_ms
         if due is None or due > now:
             return []
+        emissions = self.machine.advance(now)
+        self.journal.said(self.tape.take())
         self.journal.tick(now)
-        return self.machine.advance(now)
+        return emissions
 
     def took_in(self, topic: str, partition: int, first: int, last: int) -> None:
+        self.journal.said(self.tape.take())
         self.journal.took("in", topic, partition, first, last)
         self._heard()
 
@@ -92,14 +98,15 @@ class Owned:
 
 
 def restored(
-    layer: Layer[Any, Any], view: object, rows: Iterable[tuple[bytes, bytes]], offsets: dict[str, int]
-) -> Owned:
+    layer: Layer[Any, Any], view: object, rows: Iterable[tuple[bytes, bytes]], offsets: dict[str, int],
+    tape: Tape | None = None,
+) -> Owned:  # fmt: skip
     """A partition from its table. A partition without a past starts with the views as they are (`offsets`)."""
     in_order = sorted(rows)  # the order of the rows is part of what a replay repeats
     own: dict[str, Any] = {}
     if in_order and in_order[0][0] == RUNTIME_ROW:
         own = orjson.loads(in_order.pop(0)[1])
-    owned = Owned(machine_of(layer, view, own.get("clock", 0)))
+    owned = Owned(machine_of(layer, view, own.get("clock", 0)), tape=tape if tape is not None else Tape())
     owned.machine.load(in_order)
     owned.seen = dict(own.get("views", offsets))
     owned.reported = dict(own.get("reported", {}))

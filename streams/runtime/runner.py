@@ -20,6 +20,7 @@ from schemas.wire import Wire
 from streams.atleastonce.batch import Batch, Output, dead_letter
 from streams.kit.layer import Emission, Layer
 from streams.kit.machine import Changed
+from streams.policy.recorded import Tape
 from streams.runtime.counters import Counters
 from streams.runtime.gatherers import Gatherers
 from streams.runtime.host import Host
@@ -52,6 +53,8 @@ class RunnerConfig:
     reports: frozenset[str] = frozenset()
     """Topics whose refused and misplaced records this layer sends on. One layer does for each topic, or there would be
     as many dead letters as readers."""
+    tape: Tape | None = None
+    """Where policies that are not pure leave their answers, for the journal (ADR 16)."""
 
 
 class LayerRunner:
@@ -105,7 +108,7 @@ class LayerRunner:
 
     def _load(self, partition: int) -> None:
         self._waiting.discard(partition)
-        owned = restored(self.layer, self.view, self.host.rows(partition), dict(self._offsets))
+        owned = restored(self.layer, self.view, self.host.rows(partition), dict(self._offsets), self.config.tape)
         self.owned[partition] = owned
         self.on_loaded(partition, owned)
         for record in self._recent:

@@ -13,15 +13,18 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
 
 from schemas.codec import decode, encode
 from schemas.json_form import to_json
-from schemas.records import JobOutcome, JobRequest, JobResult, Performance, Record
+from schemas.records import JobOutcome, JobRequest, JobResult, Performance, PolicyVerdict, Record
 from streams.atleastonce.batch import Batch, Output, RawMessage, partition_for
 from streams.kit.layer import Emission, Event, Step
+from streams.policy.port import Answer, Outcome, Point, Question
+from streams.policy.recorded import Tape, recorded
 from streams.runtime.ingest import Rules, read_event
 from streams.runtime.runner import JOURNAL_ENTRIES, LayerRunner, RunnerConfig
 from streams.runtime.views import ViewRecord
@@ -43,10 +46,28 @@ class Row:
     due: int | None
 
 
+class Outside:
+    """A policy that is not pure: it never says the same twice."""
+
+    id, version, pure = "outside", "1", False
+
+    def __init__(self) -> None:
+        self.said = 0
+
+    def decide(self, question: Question) -> Answer:
+        self.said += 1
+        verdict = PolicyVerdict(id=self.id, version=uuid4().hex, allowed=True, reason=f"answer {self.said}")
+        return Answer(Outcome.ALLOW, (verdict,), ("notify:x",) * (self.said % 2))
+
+
 class Digest:
-    """Answers everything with a digest of everything."""
+    """Answers everything with a digest of everything, and often asks a policy whose answers come from outside."""
 
     name = "routing"
+
+    def __init__(self, tape: Tape) -> None:
+        [self.policy] = recorded([Outside()], tape)
+
     inputs = (INPUT, OTHER_INPUT)
     views = VIEWS
 
@@ -80,11 +101,12 @@ class Digest:
     def decode_row(self, data: bytes) -> Row:
         return Row(*orjson.loads(data))
 
-    @staticmethod
     def _told(
-        rows: Mapping[str, Row], view: dict[str, str], key: str, now: int, what: str, due: int | None
+        self, rows: Mapping[str, Row], view: dict[str, str], key: str, now: int, what: str, due: int | None
     ) -> Step[Row]:
-        seen = repr((list(rows.items()), sorted(view.items()), key, now, what))
+        asked = [Question(Point.ROUTING, "layer:routing", "route", f"{key}-{n}") for n in range(now % 3)]
+        answers = [self.policy.decide(question) for question in asked]
+        seen = repr((list(rows.items()), sorted(view.items()), key, now, what, answers))
         digest = hashlib.sha256(seen.encode()).hexdigest()[:16]
         said = JobOutcome(job_id=key, target_id=digest, outcome=JobResult.FAILED, at=max(now, 0))
         return Step({key: Row(digest, due)}, (Emission("routing-decisions", key, said, now, "cause"),))
@@ -149,8 +171,9 @@ class Worker:
         self.broker, self.rules, self.chance = broker, rules, chance
         self.host = Staged(broker)
         inputs = {t: rules[t] for t in Digest.inputs}
-        config = RunnerConfig(inputs=inputs, views={t: rules[t] for t in VIEWS}, broker="", journal_topic="journal")
-        self.runner = LayerRunner(Digest(), config, self.host)
+        views, tape = {t: rules[t] for t in VIEWS}, Tape()
+        config = RunnerConfig(inputs=inputs, views=views, broker="", journal_topic="journal", tape=tape)
+        self.runner = LayerRunner(Digest(tape), config, self.host)
         self.read: dict[tuple[str, int], int] = {}
         self.read_views(10**9)
         self.runner._reader.ready.set()
@@ -292,8 +315,9 @@ def decided(run: Run) -> tuple[Exported, dict[int, list[bytes]], list[bytes]]:
     told: dict[int, list[bytes]] = {}
     for partition in range(PARTITIONS):
         mine = [raw for raw in lines if orjson.loads(raw)["to"] == f"routing:{partition}"]
-        layers: dict[str, Any] = {"routing": Digest()}
-        told[partition] = [_value(out) for out in replay.run(mine, layers)]
+        tape = Tape(replays=True)
+        layers: dict[str, Any] = {"routing": Digest(tape)}
+        told[partition] = [_value(out) for out in replay.run(mine, layers, tape=tape)]
     return exported, told, lines
 
 
@@ -320,12 +344,13 @@ def test_a_random_life_is_replayed_exactly(seed: int) -> None:
         return run
 
     run = asyncio.run(play())
-    exported, told, _ = decided(run)
+    exported, told, lines = decided(run)
     assert exported.missing == []
     for partition in range(PARTITIONS):
         live = _live(run, partition)
         assert live, "nothing was decided: the run shows nothing"
         assert told[partition] == live
+    assert any(b'"said"' in line for line in lines), "no answer from outside was recorded"
 
 
 def test_the_random_lives_have_everything_in_them() -> None:
@@ -340,7 +365,7 @@ def test_the_random_lives_have_everything_in_them() -> None:
 
     run = asyncio.run(play())
     entries = [e for m in run.broker.topics["journal"][0] for e in orjson.loads(m.value or b"[]")]
-    assert {e[0] for e in entries} == {"flush", "start", "in", "view", "seen", "tick"}
+    assert {e[0] for e in entries} == {"flush", "start", "in", "view", "seen", "tick", "said"}
     flushes = [tuple(e[1:]) for e in entries if e[0] == "flush"]
     assert len(set(flushes)) < len(flushes), "no output was repeated"
     _, _, lines = decided(run)

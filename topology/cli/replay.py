@@ -29,18 +29,20 @@ def replay(
     In: {"topic", "key", "at", "value"}, in the order of processing. The same input gives the same bytes. A line that
     cannot be used becomes a `dead-letters` line, and the replay goes on: exit 1 only if no line at all could be used.
     """
+    from streams.policy.recorded import Tape
     from topology import replay as engine  # the engines load numpy and more: only this command needs them
     from topology.engines import build_layers
     from topology.plugins import PluginError
 
     settings = load_settings(settings_file, policies_dir=policies)
+    tape = Tape(replays=True)
     try:
-        layers = build_layers(settings)
+        layers = build_layers(settings, tape=tape)
     except PluginError as error:
         note(str(error))
         raise typer.Exit(2) from error
     summary = engine.Summary()
-    for line in engine.run(_every_line(source), layers, summary):
+    for line in engine.run(_every_line(source), layers, summary, tape):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
     emitted = ", ".join(f"{count} {topic}" for topic, count in sorted(summary.emitted.items())) or "nothing"

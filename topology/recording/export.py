@@ -23,7 +23,7 @@ from streams.runtime.ingest import Misplaced, Rules, read_event
 from streams.runtime.samples import gather
 from topology.recording.broker_log import BrokerLog
 from topology.recording.journals import Entry, MachineJournal, by_machine
-from topology.recording.lines import NOT_PURE, ViewUse, addressed_line, start_line, tick_line
+from topology.recording.lines import NOT_PURE, ViewUse, addressed_line, said_line, start_line, tick_line
 from topology.settings import Settings
 from topology.tables import LAYER_BY_NAME
 from topology.topics import BY_NAME
@@ -84,6 +84,8 @@ class _Machine:
                 yield from self._start(entry[1], entry[2])
             elif kind == "tick":
                 yield tick_line(self._to, entry[1])
+            elif kind == "said":
+                yield said_line(self._to, entry[1:])
             elif kind == "in":
                 yield from self._inputs(entry)
             else:

@@ -5,6 +5,7 @@
     {"to": "routing:2", "tick": ms}              its clock runs on to this time
     {"to": "routing:2", "start": ms, "view"?}    a worker takes it over: its clock, and whether its view is "kept" or
                                                  "new" (empty; the default)
+    {"to": "routing:2", "said": [[...], ...]}    what policies from outside answer while the next line is processed
 
 Of an addressed record of a view topic, `view` says what it does: "see" = it is put into the view, "show" = the layer
 is shown it (it is in the view already), "both" (the default).
@@ -12,7 +13,7 @@ is shown it (it is in the view already), "both" (the default).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,7 @@ from schemas.json_form import one_of_from_json, to_json
 from schemas.records import EARLIEST_AT, LATEST_AT, HealthSignalBatch, Record
 from streams.kit.layer import Emission, Event
 from streams.kit.loop import own_id
+from streams.policy.recorded import Spoken, is_spoken
 from topology.tables import LAYER_BY_NAME
 from topology.topics import BY_NAME
 
@@ -60,7 +62,15 @@ class Start:
     keeps_view: bool
 
 
-Line = Event | Addressed | Tick | Start
+@dataclass(frozen=True, slots=True)
+class Said:
+    """`answers` as `streams.policy.recorded` has them."""
+
+    to: str
+    answers: tuple[Spoken, ...]
+
+
+Line = Event | Addressed | Tick | Start | Said
 
 
 def parse_line(raw: bytes, number: int) -> Line:
@@ -71,6 +81,8 @@ def parse_line(raw: bytes, number: int) -> Line:
     to = _machine(fields["to"], number)
     if "tick" in fields:
         return Tick(to, _time(fields["tick"], "tick", number))
+    if "said" in fields:
+        return Said(to, _answers(fields["said"], number))
     if "start" in fields:
         view = fields.get("view", "new")
         if view not in ("kept", "new"):
@@ -93,6 +105,10 @@ def addressed_line(to: str, event: Event, use: ViewUse = ViewUse.BOTH) -> bytes:
 
 def tick_line(to: str, at: int) -> bytes:
     return orjson.dumps({"to": to, "tick": at}) + b"\n"
+
+
+def said_line(to: str, answers: Sequence[Spoken]) -> bytes:
+    return orjson.dumps({"to": to, "said": answers}) + b"\n"
 
 
 def start_line(to: str, clock: int, *, keeps_view: bool) -> bytes:
@@ -165,6 +181,12 @@ def _time(given: object, name: str, number: int) -> int:
     if not EARLIEST_AT <= given <= LATEST_AT:
         raise TimeOutOfRange(f"line {number}: `{name}` {given} is not in {EARLIEST_AT} to {LATEST_AT} ms")
     return given
+
+
+def _answers(given: object, number: int) -> tuple[Spoken, ...]:
+    if not isinstance(given, list) or not all(is_spoken(one) for one in given):
+        raise Invalid(f"line {number}: `said` is a list of [hook, digest, outcome, verdicts, obligations]")
+    return tuple(given)
 
 
 def _machine(to: object, number: int) -> str:

@@ -12,17 +12,31 @@ from streams.kit.layer import Emission, Layer
 from streams.kit.loop import feed
 from streams.kit.machine import Machine
 from streams.kit.partition import machine_of
-from topology.recording.lines import Addressed, Start, Tick, ViewUse
+from streams.policy.recorded import Spoken, Tape
+from topology.recording.lines import Addressed, Said, Start, Tick, ViewUse
 
 
 class Machines:
     """Made on first use. What a machine emits is given back and goes nowhere: its readers' lines are in the file."""
 
-    def __init__(self, layers: Mapping[str, Layer[Any, Any]]) -> None:
+    def __init__(self, layers: Mapping[str, Layer[Any, Any]], tape: Tape | None = None) -> None:
+        """`tape` is that of the layers' policies: each machine hears the answers that it was given."""
         self._layers = layers
+        self._tape = tape if tape is not None else Tape(replays=True)
         self._machines: dict[str, Machine[Any, Any]] = {}
+        self._answers: dict[str, list[Spoken]] = {}
 
-    def take(self, line: Addressed | Tick | Start) -> list[Emission]:
+    def take(self, line: Addressed | Tick | Start | Said) -> list[Emission]:
+        if isinstance(line, Said):
+            self._answers.setdefault(line.to, []).extend(line.answers)
+            return []
+        self._tape.put(self._answers.pop(line.to, ()))
+        emissions = self._processed(line)
+        if left := self._tape.take():
+            self._answers[line.to] = left
+        return emissions
+
+    def _processed(self, line: Addressed | Tick | Start) -> list[Emission]:
         machine = self._machine(line.to)
         if isinstance(line, Start):
             self._machines[line.to] = taken_over(machine, line)
