@@ -18,26 +18,33 @@ from streams.healing.strategies import shipped
 from streams.kit.layer import Layer
 from streams.kit.world import World
 from streams.optimisation.engine import OptimisationLayer
+from streams.policy.cedar import CedarPolicySet
 from streams.policy.directory import load_directory
 from streams.policy.gate import PolicyGate
 from streams.policy.opa import OpaHook
 from streams.policy.port import PolicyHook
 from streams.policy.recorded import Tape, recorded
+from streams.policy.settings import PolicySettings
 from streams.routing.engine import RoutingLayer
 from streams.telemetry.engine import TelemetryLayer
 from topology import plugins
 from topology.settings import Settings
 
+MakeGate = Callable[[Sequence[PolicyHook], CedarPolicySet | None, PolicySettings], PolicyGate]
+
 
 def build_layers(
-    settings: Settings, hooks: Sequence[PolicyHook] | None = None, tape: Tape | None = None
+    settings: Settings,
+    hooks: Sequence[PolicyHook] | None = None,
+    tape: Tape | None = None,
+    make_gate: MakeGate = PolicyGate,
 ) -> Mapping[str, Layer[Any, Any]]:
     """Every pure layer by name, in the order in which they see an event that several of them read.
 
     `hooks` None = the installed ones (entry points `maestro.policies`). `tape` keeps what policies answer that are not
     pure, or tells it in a replay. Raises PluginError or PolicyLoadError.
     """
-    policy = build_gate(settings, hooks, tape)
+    policy = build_gate(settings, hooks, tape, make_gate)
     layers: list[Layer[Any, Any]] = [
         DiscoveryLayer(settings.discovery, policy),
         TelemetryLayer(settings.telemetry),
@@ -68,10 +75,15 @@ def in_event_time(actions: ActionRunner) -> Callable[[Remediation, World], Await
     return run
 
 
-def build_gate(settings: Settings, hooks: Sequence[PolicyHook] | None = None, tape: Tape | None = None) -> PolicyGate:
+def build_gate(
+    settings: Settings,
+    hooks: Sequence[PolicyHook] | None = None,
+    tape: Tape | None = None,
+    make_gate: MakeGate = PolicyGate,
+) -> PolicyGate:
     """The policy gate: Python hooks, OPA, the Cedar folder of the settings, and later the records on `policies`."""
     initial = load_directory(settings.policies_dir) if settings.policies_dir is not None else None
     asked = list(plugins.policy_hooks() if hooks is None else hooks)
     if settings.policy.opa_url is not None:
         asked.append(OpaHook(settings.policy))
-    return PolicyGate(recorded(asked, tape), initial, settings.policy)
+    return make_gate(recorded(asked, tape), initial, settings.policy)

@@ -13,7 +13,7 @@ from streams.policy.expressions import ExpressionError
 from streams.policy.port import Answer, Outcome, Question
 from streams.policy.soft import SoftTerm, read_soft
 from streams.policy.statements import Fault, Statement, read
-from streams.policy.vocabulary import EntityMemo, QuestionError, request, schema
+from streams.policy.vocabulary import EntityMemo, QuestionError, named_in, request, schema
 
 
 class PolicyLoadError(ValueError):
@@ -56,6 +56,7 @@ class CedarPolicySet:
         self._conditions = {policy: s.condition for policy, s in self._by_policy.items() if s.condition is not None}
         text = "\n".join(_guarded(policy, s) for policy, s in self._by_policy.items())
         self._handle = cedarpy.PolicySet.from_str(text)
+        self._names = named_in("Situation", text)
         self._entities = EntityMemo(facts="facts" in text)
 
     def soft_terms(self) -> tuple[SoftTerm, ...]:
@@ -64,7 +65,7 @@ class CedarPolicySet:
     def decide(self, question: Question) -> Answer:
         holding, failed = self._hold(question)
         try:
-            asked = request(question, holding)
+            asked = request(question, holding, self._names)
             result = cedarpy.is_authorized(asked, self._handle, self._entities.of(question), schema())
         except (QuestionError, ValueError, TypeError) as error:
             return self._error([str(error)])

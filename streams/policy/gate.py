@@ -31,8 +31,8 @@ class PolicyGate:
         initial: CedarPolicySet | None = None,
         settings: PolicySettings | None = None,
     ) -> None:
-        self._hooks: tuple[PolicyHook, ...] = (*hooks, *((initial,) if initial is not None else ()))
-        self._settings = settings or PolicySettings()
+        self.hooks: tuple[PolicyHook, ...] = (*hooks, *((initial,) if initial is not None else ()))
+        self.settings = settings or PolicySettings()
         self._records: Mapping[str, PolicyRecord] = {}
         self._compiled: dict[str, tuple[PolicyRecord, PolicyHook]] = {}
 
@@ -44,22 +44,24 @@ class PolicyGate:
         return self.decide_within(self._records, question)
 
     def decide_within(self, records: Mapping[str, PolicyRecord], question: Question) -> Answer:
-        hooks = self._all(records)
+        hooks = self.asked(records)
         if not hooks:
-            return self._default()
+            return self.default()
         return combine([ask_one(hook, question) for hook in hooks])
 
     def soft_terms_within(self, records: Mapping[str, PolicyRecord]) -> tuple[Preference, ...]:
         """The preferences of every hook and set that has some, in the order of asking."""
-        found = (getattr(hook, "soft_terms", None) for hook in self._all(records))
+        found = (getattr(hook, "soft_terms", None) for hook in self.asked(records))
         return tuple(term for terms in found if terms is not None for term in terms())
 
-    def _all(self, records: Mapping[str, PolicyRecord]) -> tuple[PolicyHook, ...]:
+    def asked(self, records: Mapping[str, PolicyRecord]) -> tuple[PolicyHook, ...]:
+        """Whoever must allow, in the order of asking: the hooks, then the sets by name."""
         sets = sorted((r for r in records.values() if r.policy_set is not None), key=lambda r: r.id)
-        return (*self._hooks, *(self._hook_of(record) for record in sets))
+        return (*self.hooks, *(self._hook_of(record) for record in sets))
 
-    def _default(self) -> Answer:
-        allowed = self._settings.default_allow
+    def default(self) -> Answer:
+        """The answer while there is nobody to ask."""
+        allowed = self.settings.default_allow
         verdict = PolicyVerdict(id="default", version="0", allowed=allowed, reason="no policy set is loaded")
         return Answer(Outcome.ALLOW if allowed else Outcome.DENY, (verdict,))
 

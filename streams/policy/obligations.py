@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Duty(StrEnum):
@@ -38,6 +39,7 @@ class Obligation:
         return float(self.argument) if self.duty is Duty.MAX_COST else None
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Obligation:
     """Reads one obligation; raises ObligationError."""
     name, colon, argument = (part.strip() for part in text.strip().partition(":"))

@@ -51,9 +51,22 @@ def principal(name: str) -> dict[str, str]:
     return {"type": "Layer" if name in LAYERS else "Tenant", "id": name}
 
 
-def request(question: Question, conditions: Sequence[str] = ()) -> dict[str, object]:
-    """The Cedar request; `conditions` name the policies whose CEL condition holds. Raises QuestionError."""
+def named_in(block: str, text: str) -> frozenset[str]:
+    """The attributes of a block that a text may speak of: those whose name stands in it."""
+    words = frozenset(re.findall(r"\w+", text))
+    return frozenset(declared(block)) & words
+
+
+def request(
+    question: Question, conditions: Sequence[str] = (), names: frozenset[str] | None = None
+) -> dict[str, object]:
+    """The Cedar request; `conditions` name the policies whose CEL condition holds. Raises QuestionError.
+
+    `names`: what of the context is told, since telling costs more than deciding; None = all. All is checked.
+    """
     context, _ = _sort("Situation", question.context)
+    if names is not None:
+        context = {name: said for name, said in context.items() if name in names}
     facts = {"__entity": {"type": "Facts", "id": "situation"}}
     return {
         "principal": principal(question.principal),

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from schemas.codec import decode
 from schemas.records import HealthSignal
 from schemas.samples import decode_samples
-from topology.bench import load, work
+from streams.policy.cedar import CedarPolicySet
+from topology.bench import load, policy, work
 from topology.bench.hops import OUR_HOPS, Times, Watch
 from topology.bench.latency import cuts
 from topology.bench.peers import OURS, Tools
@@ -122,3 +123,14 @@ def test_every_side_is_a_module_that_exists():
     command = Tools().command(OURS, "b:1", "w1", "app", Path("f"))
     assert (root / "sides" / f"{command[4].rpartition('.')[2]}.py").is_file()
     assert subprocess.run([sys.executable, "-c", "import topology.bench.work"], check=False).returncode == 0
+
+
+def test_policy_decisions_are_compared_with_sides_that_answer_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "QUESTIONS", 400)
+    monkeypatch.setattr(policy, "TURNS", 3)
+    rows = {str(row["side"]): row for row in policy.figures()}
+    assert rows["gate with a Cedar set"]["ratio"] == 1.0
+    assert float(str(rows["parsed for each question"]["ratio"])) > 4.0, "the set is parsed once: ten times less work"
+    assert all("decisions/s" in policy.text(row) for row in rows.values())
+    answers = {CedarPolicySet({"r": policy.RULES}).decide(q).allowed for q in policy.questions(200)}
+    assert answers == {True, False}

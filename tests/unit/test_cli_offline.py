@@ -43,7 +43,7 @@ def command_paths() -> list[tuple[str, ...]]:
     grouped = {
         "topics": ("list", "create", "check"),
         "publish": ("signals", "discovery", "jobs", "outcomes", "policies"),
-        "policy": ("check",),
+        "policy": ("check", "shadow"),
     }
     nested = [(group, name) for group, names in grouped.items() for name in names]
     return [*((name,) for name in (*flat, "approve", "reject", "assets", "settings")), *nested]

@@ -244,3 +244,20 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.cedar").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PolicyLoadError, match=r"a\.cedar.*cannot be read"):
         load_directory(tmp_path)
+
+
+def test_only_the_context_that_a_set_speaks_of_is_told_and_all_of_it_is_checked() -> None:
+    text = '@id("a")\npermit (principal, action, resource) when { context has priority && context.priority == "low" };'
+    policies = CedarPolicySet({"a.cedar": text})
+    low = replace(ROUTE, context={"priority": "low", "job_type": "render", "score": 1.0})
+    assert policies.decide(low).allowed
+    assert not policies.decide(replace(low, context={"priority": "high"})).allowed
+    assert policies.decide(replace(low, context={"priority": "low", "score": "high"})).outcome is Outcome.ERROR
+
+
+def test_an_asset_that_changes_is_asked_about_as_it_is_now() -> None:
+    text = '@id("a")\npermit (principal, action, resource) when { resource.compliance.contains("hipaa") };'
+    policies = CedarPolicySet({"a.cedar": text})
+    for names, allowed in ((("hipaa",), True), ((), False), (("hipaa", "soc2"), True)):
+        asset = ALPHA.model_copy(update={"compliance": names})
+        assert policies.decide(replace(ROUTE, attributes=asset_attributes(asset))).allowed is allowed

@@ -133,6 +133,13 @@ def routing(as_json: AsJson = False) -> None:
     _show(routing.figures(), as_json, routing.text)
 
 
+def policy(as_json: AsJson = False) -> None:
+    """Policy decisions a second of one core, parsed once, beside parsing each time and beside plain Python."""
+    from topology.bench import policy
+
+    _show(policy.figures(), as_json, policy.text)
+
+
 def detect(as_json: AsJson = False) -> None:
     """The detector alone: us a sample, beside an exponential average's z-score and a copy of the samples."""
     from topology.bench import detect
@@ -178,4 +185,5 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "restore": restore,
     "detect": detect,
     "routing": routing,
+    "policy": policy,
 }
