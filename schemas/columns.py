@@ -21,6 +21,8 @@ INT32_MAX = 2**31 - 1
 N = TypeVar("N", np.int32, np.int64, np.float64)
 NAME_MAX_LENGTH = 512
 """As `schemas.records.Name`; a test holds the two together."""
+SPARSE = 16
+"""Times as many series as rows, from where on looking at the rows costs less than looking at the series."""
 
 
 class Series(NamedTuple):
@@ -62,6 +64,10 @@ class SampleColumns:
 
     def compact(self) -> SampleColumns:
         """The same rows with those series only that they are of; itself if that are all."""
+        if len(self) * SPARSE < len(self.series):
+            few, index = np.unique(self.series_index, return_inverse=True)
+            named = tuple(self.series[i] for i in few.tolist())
+            return SampleColumns(named, index.astype(np.int32), self.at, self.value, self.source, self.rejected)
         used = np.zeros(len(self.series), np.bool_)
         used[self.series_index] = True
         kept = np.flatnonzero(used)

@@ -130,6 +130,7 @@ def _app(card: LayerCard, settings: Settings, broker: str, folder: Path, *extern
             session_timeout_s=settings.session_timeout_s,
             standby_replicas=settings.standby_replicas,
             replication=settings.replication_factor or -1,
+            gather_s=card.gather_s,
             # A refused record of the greatest size must fit in its dead letter, with the headers.
             max_record_bytes=settings.max_record_bytes + DEAD_LETTER_HEADROOM_BYTES,
         ),

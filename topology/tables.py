@@ -23,6 +23,8 @@ class LayerCard:
     views: tuple[str, ...]
     outputs: tuple[str, ...]
     does: str
+    gather_s: float = 0.0
+    """Seconds that inputs may wait for company, of a layer whose outputs are about windows of many times that."""
 
     @property
     def table(self) -> str:
@@ -78,6 +80,7 @@ LAYERS: tuple[LayerCard, ...] = (
         ("assets", "anomalies", "policies", "remediations"),
         ("performance", "recommendations"),
         "keeps windows and percentiles, advises on scale and placement",
+        gather_s=0.1,
     ),
     LayerCard(
         "routing",

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
+from streams.atleastonce.settings import AtLeastOnceSettings
+
+HELD_BACK_S = 0.5
+"""A fetch that finds nothing may stay with the broker for so long (Faust: 1.5). What arrives ends it, but for
+partitions that it does not ask for, since they had unread records when it was sent: those wait."""
+GATHERED_BYTES = 65_536
+"""A fetch of a layer that gathers is answered when there is as much, whatever the time."""
+
+
+def patience(settings: AtLeastOnceSettings) -> dict[str, int]:
+    """The client's own settings of how long the broker may hold a fetch back, and until how many bytes are there."""
+    if settings.gather_s == 0:
+        return {"_fetch_max_wait_ms": round(HELD_BACK_S * 1000), "_fetch_min_bytes": 1}
+    return {"_fetch_max_wait_ms": round(settings.gather_s * 1000), "_fetch_min_bytes": GATHERED_BYTES}
+
 
 class ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """Rides out a broker outage: a commit that fails is tried again with the next one."""
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        """Faust has no settings for this; the client hands them to its fetcher when it starts."""
+        consumer = super()._create_worker_consumer(transport)
+        for name, value in patience(self.app.settings).items():
+            setattr(consumer, name, value)
+        return consumer
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         wanted = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}

@@ -58,7 +58,9 @@ class Ownership:
         self._standby: StandbyReader | None = None
         self.topic_ids: dict[str, str] = {}
         self.held: dict[int, Held] = {}
-        self._pace = Pace(settings.flush_share, settings.flush_wait_most_s, settings.flush_bulk_share)
+        self._pace = Pace(
+            settings.flush_share, settings.flush_wait_most_s, settings.flush_bulk_share, settings.flush_ahead_s
+        )
         self.closing: Callable[[int], Sequence[Output]] = lambda _: ()
         """Asked for each flush that begins: outputs that belong to it but are no reason for one."""
         self.late_rows: Callable[[int], LateRows | Sequence[Row]] = lambda _: ()

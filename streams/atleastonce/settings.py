@@ -30,6 +30,13 @@ class AtLeastOnceSettings(BaseModel):
         description="As `flush_share`, of what a flush costs beyond 5 ms: under full load, when the same rows would "
         "only be written more often. More: fewer messages are read again after a crash.",
     )
+    flush_ahead_s: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="Seconds of the time reserved by `flush_share` that may be in use ahead: outputs of several "
+        "partitions that come within it do not wait for one another; a busy minute writes no more for it.",
+    )
     flush_wait_most_s: float = Field(
         1.0, ge=0, le=60, description="Seconds that outputs wait at most because of `flush_share`; 0 = no pace."
     )
@@ -49,6 +56,13 @@ class AtLeastOnceSettings(BaseModel):
         gt=0,
         le=5,
         description="Seconds one fetch call may wait for data; a rebalance waits at most this long for it.",
+    )
+    gather_s: float = Field(
+        0.0,
+        ge=0,
+        le=5,
+        description="Seconds that messages may wait at the broker for company, or until 64 KiB are there; 0 = they do "
+        "not. For a layer for whose outputs nobody waits: a fetch for every few messages costs CPU that others need.",
     )
     fetch_max_bytes: int = Field(
         1_048_576, ge=1_024, description="Bytes fetched from one partition at a time. Faust: 1 MiB."

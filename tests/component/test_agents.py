@@ -125,6 +125,11 @@ def signals(metric: str = "latency_ms") -> list[HealthSignal]:
     ]
 
 
+def test_only_the_layer_of_windows_lets_its_inputs_wait_for_company(tmp_path: Path) -> None:
+    waits = {w.card.name: w.app.settings.gather_s for w in wiring.build(Settings(), "127.0.0.1:9", folder=tmp_path)}
+    assert {name for name, gather_s in waits.items() if gather_s > 0} == {"optimisation"}
+
+
 def incident() -> Anomaly:
     return Anomaly(
         id="n1", incident_id="i1", state=AnomalyState.OPENED, asset_id="a", metric="latency_ms", kind=AnomalyKind.SPIKE,

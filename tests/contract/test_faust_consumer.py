@@ -6,6 +6,7 @@ import inspect
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.structs import ConsumerRecord
@@ -14,7 +15,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.types import TP
 
-from streams.atleastonce import Metrics, RawMessage
+from streams.atleastonce import AtLeastOnceSettings, Metrics, RawMessage
+from streams.atleastonce.client_thread import patience
 from streams.atleastonce.consumer import Consumer
 from streams.atleastonce.ledger import Ledger
 
@@ -34,6 +36,7 @@ def test_everything_that_we_override_exists_with_these_parameters() -> None:
         (FaustConsumer, "stop_flow"): ["self"],
         (FaustConsumer, "wait_empty"): ["self"],
         (AIOKafkaConsumerThread, "_commit"): ["self", "offsets"],
+        (AIOKafkaConsumerThread, "_create_worker_consumer"): ["self", "transport"],
         (AIOKafkaConsumerThread, "getmany"): ["self", "active_partitions", "timeout"],
         (Fetcher, "fetched_records"): ["self", "partitions", "timeout", "max_records"],
     }
@@ -50,6 +53,22 @@ def test_a_record_of_the_client_is_a_message_as_it_is() -> None:
 def test_the_client_has_the_calls_of_our_thread() -> None:
     for name in ("seek", "pause", "commit", "committed", "beginning_offsets", "end_offsets"):
         assert callable(getattr(AIOKafkaConsumer, name))
+
+
+@pytest.mark.parametrize("settings", [AtLeastOnceSettings(), AtLeastOnceSettings(gather_s=0.2)])
+async def test_what_we_set_of_a_fetch_is_what_the_client_hands_to_its_fetcher(settings: AtLeastOnceSettings) -> None:
+    """Faust passes 1,500 ms and one byte, and has no setting for either."""
+    wanted, made = patience(settings), AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    for name in wanted:
+        assert hasattr(made, name)
+        assert f"{name.removeprefix('_')}=self.{name}" in inspect.getsource(AIOKafkaConsumer.start)
+    fetcher = inspect.getsource(Fetcher._get_actions_per_node)
+    assert all(f"self.{name}," in fetcher for name in wanted)
+
+
+def test_only_a_layer_that_gathers_lets_messages_wait_for_company() -> None:
+    assert patience(AtLeastOnceSettings()) == {"_fetch_max_wait_ms": 500, "_fetch_min_bytes": 1}
+    assert patience(AtLeastOnceSettings(gather_s=0.2)) == {"_fetch_max_wait_ms": 200, "_fetch_min_bytes": 65_536}
 
 
 def consumer(delivered: int) -> Any:

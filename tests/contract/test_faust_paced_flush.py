@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.atleastonce import AtLeastOnceSettings, Output, TooLarge
+from streams.atleastonce import AtLeastOnceSettings, Output, TooLarge, create_app
 from streams.atleastonce.changelog import Entry
 from streams.atleastonce.errors import DeliveryFailed
 from streams.atleastonce.landing import REPORT_EVERY, Landing
@@ -40,11 +41,12 @@ def test_after_a_costly_flush_the_next_waits_and_a_cheap_one_is_hardly_noticed()
     st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 1)), min_size=1, max_size=60),
     st.floats(0.01, 1),
     st.floats(0, 3),
+    st.sampled_from([0.0, 0.1, 1.0]),
 )
 def test_turns_come_in_order_within_the_limit_and_keep_to_the_share(
-    asked: list[tuple[float, float, float]], share: float, most_s: float
+    asked: list[tuple[float, float, float]], share: float, most_s: float, ahead_s: float
 ) -> None:
-    pace, now_s, before_s, spent_s = Pace(share, most_s), 0.0, 0.0, 0.0
+    pace, now_s, before_s, spent_s = Pace(share, most_s, ahead_s=ahead_s), 0.0, 0.0, 0.0
     held_back = True
     for expected_s, cost_s, gap_s in asked:
         now_s += gap_s
@@ -52,7 +54,7 @@ def test_turns_come_in_order_within_the_limit_and_keep_to_the_share(
         assert now_s <= turn_s <= now_s + most_s + 1e-9
         held_back &= turn_s < now_s + most_s - 1e-9
         if held_back:
-            assert turn_s >= spent_s / share - 1e-6, "everything before fits in the share of the time before"
+            assert turn_s >= spent_s / share - ahead_s - 1e-6, "everything before fits in the share of the time before"
             assert turn_s >= before_s - expected_s / share - 1.0 / share
         pace.correct(expected_s, cost_s)
         spent_s, before_s = spent_s + cost_s, turn_s
@@ -70,6 +72,29 @@ def test_what_a_large_flush_costs_beyond_a_small_one_is_taken_from_a_smaller_sha
 def test_partitions_that_ask_at_once_begin_one_after_the_other() -> None:
     pace = Pace(share=0.5, most_s=10.0)
     assert [pace.turn_s(0.1, now_s=7.0) for _ in range(4)] == pytest.approx([7.0, 7.2, 7.4, 7.6])
+
+
+def test_turns_that_are_asked_for_at_once_need_not_wait_for_one_another_but_a_row_of_them_does() -> None:
+    """10 ms of CPU take 100 ms of time: with 0.25 s ahead three begin at once, and the tenth where it would have."""
+    pace, alone = Pace(share=0.1, most_s=60.0, ahead_s=0.25), Pace(share=0.1, most_s=60.0)
+    ahead = [pace.turn_s(0.01, now_s=5.0) for _ in range(10)]
+    assert ahead[:4] == pytest.approx([5.0, 5.0, 5.0, 5.05])
+    assert ahead[9] == pytest.approx([alone.turn_s(0.01, now_s=5.0) for _ in range(10)][9] - 0.25)
+    assert pace.turn_s(0.01, now_s=500.0) == 500.0, "a quiet time is not saved up"
+    assert [pace.turn_s(0.01, now_s=500.0) for _ in range(3)] == pytest.approx([500.0, 500.0, 500.05])
+
+
+@pytest.mark.parametrize(("ahead_s", "third_s"), [(0.0, 1.2), (0.15, 1.05)])
+def test_flush_ahead_s_is_the_pace_of_an_app(ahead_s: float, third_s: float, tmp_path: Path) -> None:
+    settings = AtLeastOnceSettings(flush_ahead_s=ahead_s, flush_share=0.05)
+    app = create_app("x", broker="127.0.0.1:9", datadir=tmp_path, inputs=["in"], partitions=1, settings=settings)
+    assert [app.ownership._pace.turn_s(0.005, now_s=1.0) for _ in range(3)][2] == pytest.approx(third_s)
+
+
+def test_whoever_begins_because_nobody_waits_longer_does_not_pile_up_debt() -> None:
+    pace = Pace(share=0.1, most_s=1.0, ahead_s=0.1)
+    begun = [pace.turn_s(5.0, now_s=float(second)) for second in range(0, 20, 2)]
+    assert begun == pytest.approx([0.0] + [second + 1.0 for second in range(2, 20, 2)])
 
 
 async def test_outputs_leave_at_once_then_in_turn_and_a_stop_waits_for_nothing(make: Make) -> None:

@@ -249,3 +249,18 @@ def test_all_but_the_common_signal_is_left_to_decode_samples(ids: InMemorySchema
         assert read_common_signal(data) is None
     assert read_common_signal(encode(SIGNAL), {"content-type": "application/json"}) is None
     assert read_common_signal(encode(SIGNAL), max_bytes=10) is None
+
+
+@pytest.mark.parametrize("known", [3, 40, 1_000])
+def test_compact_keeps_the_rows_and_drops_the_series_that_none_is_of(known: int) -> None:
+    """A gatherer's series are all that it ever met, a fetch may be of two: either way to find them gives the same."""
+    series = tuple(Series(f"a{n:04d}", "m") for n in range(known))
+    index, at = np.array([2, 0, 2], np.int32), np.array([30, 10, 20])
+    whole = SampleColumns(series, index, at, np.array([3.0, 1.0, 2.0]), "s")
+    small = whole.compact()
+    assert small.series == (series[0], series[2])
+    assert small.series_index.tolist() == [1, 0, 1]
+    assert small.series_index.dtype == np.int32
+    assert [small.series_of(row) for row in range(3)] == [whole.series_of(row) for row in range(3)]
+    assert (small.at is at, small.value is whole.value, small.source) == (True, True, "s")
+    assert small.compact() is small

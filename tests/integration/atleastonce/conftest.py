@@ -55,6 +55,11 @@ class Lab:
             future.result()
         self._producer = Producer({"bootstrap.servers": broker, "partitioner": "murmur2_random", "linger.ms": 5})
 
+    @property
+    def fed(self) -> int:
+        """Messages, over all the lab's life."""
+        return self._fed
+
     # --- input ------------------------------------------------------------------------------------------------------
 
     def feed(self, count: int) -> None:

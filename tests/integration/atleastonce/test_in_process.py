@@ -66,6 +66,35 @@ async def test_run_apps_starts_serves_and_stops(lab: Any, tmp_path: Path) -> Non
     assert [(key, value) for _, _, key, value, _ in lab.read(out)] == [(b"t", b"from a timer")]
 
 
+async def test_a_layer_that_gathers_takes_a_trickle_in_few_batches(lab: Any, tmp_path: Path) -> None:
+    """`gather_s`: a fetch for every few messages costs CPU; which messages share a batch changes no result."""
+    batches: dict[float, int] = {}
+    for gather_s in (0.0, 0.5):
+        app = create_app(
+            f"{lab.name}-{gather_s:g}", broker=lab.broker, datadir=tmp_path / f"{gather_s:g}", inputs=[lab.source],
+            partitions=4, settings=AtLeastOnceSettings(gather_s=gather_s),
+        )  # fmt: skip
+
+        @app.agent(app.batches)
+        async def agent(stream, app=app):  # type: ignore[no-untyped-def]
+            async for batch in stream:
+                app.stage(batch.partition, applied={batch.topic: batch.next_offset})
+
+        stop = asyncio.Event()
+
+        async def on_ready(app: Any = app, stop: asyncio.Event = stop) -> None:
+            for _ in range(200):
+                await asyncio.to_thread(lab.feed, 1)
+                await asyncio.sleep(0.005)
+            while app.metrics.messages < lab.fed:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            stop.set()
+
+        await asyncio.wait_for(run_apps([app], stop, on_ready), 60)
+        batches[gather_s] = app.metrics.batches
+    assert batches[0.5] * 3 < batches[0.0]
+
+
 async def test_a_fresh_node_restores_what_the_store_held(lab: Any, tmp_path: Path) -> None:
     lab.feed(1500)
     lab.start("a")
