@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streams.atleastonce import App
+from streams.routing import kernels
 from streams.routing.engine import RoutingLayer
 from streams.runtime.attach import Batches, attach
 from streams.runtime.runner import LayerRunner, RunnerConfig
@@ -10,6 +11,7 @@ from streams.runtime.runner import LayerRunner, RunnerConfig
 
 def register(app: App, layer: RoutingLayer, config: RunnerConfig) -> LayerRunner:
     """One agent on the layer's topics; its rows are in the app's table."""
+    kernels.warm_up()
     runner = attach(app, layer, config)
 
     async def routing(batches: Batches) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from schemas.records import Anomaly, Performance, PolicyRecord, Remediation, RemediationStatus, Severity
 from streams.kit.layer import Event
 from streams.kit.world import World
+from streams.policy.attributes import asset_attributes
+from streams.policy.port import Context
 from streams.routing.columns import Columns, Frame
 
 _RANKS: Mapping[Severity, int] = {
@@ -33,6 +35,7 @@ class Fleet:
         self.columns = Columns()
         self.drains: dict[str, dict[str, int]] = {}
         self.budgets: dict[str, float] = {}
+        self._attributes: dict[str, Context] = {}
 
     def see(self, event: Event) -> None:
         self.world.see(event)
@@ -55,7 +58,15 @@ class Fleet:
         slot = self.columns.slots.get(asset_id)
         return None if slot is None else Frame(self.columns, slot, slot + 1)
 
+    def attributes_of(self, asset_id: str) -> Context:
+        """What a policy sees of a registered asset; made once for each version of it. The caller's own."""
+        found = self._attributes.get(asset_id)
+        if found is None:
+            found = self._attributes[asset_id] = asset_attributes(self.world.assets[asset_id])
+        return dict(found)
+
     def _see_asset(self, key: str) -> None:
+        self._attributes.pop(key, None)
         asset = self.world.assets.get(key)
         if asset is None:
             self.columns.remove(key)

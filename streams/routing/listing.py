@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 import numpy as np
 
 from schemas.records import Candidate, PolicyVerdict
@@ -11,7 +14,9 @@ from streams.routing.columns import Flags, Floats
 from streams.routing.fleet import rank
 from streams.routing.scoring import ranked
 
-_DIGITS = 6
+_DIGITS: Final = 6
+PHRASES_CACHED: Final = 65_536
+"""Figures in words of that many: the same assets are listed in decision after decision."""
 
 
 def candidates(case: Case) -> tuple[Candidate, ...]:
@@ -60,9 +65,14 @@ def _column(term: str, values: Floats, say: wording.Say, measured: Flags | None)
     """`measured` None = the source goes without saying."""
     known = [""] * len(values) if measured is None else [" measured" if m else " declared" for m in measured.tolist()]
     return [
-        f"{say(value)}{source}" if wording.is_known(value) else f"{term} not known"
+        _phrase(say, value, source) if value == value else f"{term} not known"
         for value, source in zip(values.tolist(), known, strict=True)
     ]
+
+
+@lru_cache(PHRASES_CACHED)
+def _phrase(say: wording.Say, value: float, source: str) -> str:
+    return f"{say(value)}{source}"
 
 
 def notes_of(case: Case, index: int) -> list[str]:
@@ -91,16 +101,18 @@ def _scored(case: Case, rows: list[int], denied: set[int]) -> list[Candidate]:
     columns = [np.round(values[rows], _DIGITS).tolist() for values in scores.terms.values()]
     noted = _noted(case, indexes)
     return [
-        Candidate(
-            asset_id=case.frame.id_of(index),
-            eligible=row not in denied,
-            terms=dict(zip(scores.terms, terms, strict=True)),
-            score=score,
-            reasons=(
-                *(case.permissions.of(index).reasons if row in denied else ()),
-                *said,
-                *(notes_of(case, index) if index in noted else ()),
-            ),
+        Candidate.known(
+            {
+                "asset_id": case.frame.id_of(index),
+                "eligible": row not in denied,
+                "terms": dict(zip(scores.terms, terms, strict=True)),
+                "score": score,
+                "reasons": (
+                    *(case.permissions.of(index).reasons if row in denied else ()),
+                    *said,
+                    *(notes_of(case, index) if index in noted else ()),
+                ),
+            }
         )
         for row, index, score, terms, said in zip(
             rows, indexes, scores.score[rows].tolist(), zip(*columns, strict=True), _said(case, indexes), strict=True
@@ -119,7 +131,9 @@ def _noted(case: Case, indexes: list[int]) -> set[int]:
 
 
 def _refused(case: Case, index: int) -> Candidate:
-    return Candidate(asset_id=case.frame.id_of(index), eligible=False, reasons=tuple(reasons_against(case, index)))
+    reasons = tuple(reasons_against(case, index))
+    asset_id = case.frame.id_of(index)
+    return Candidate.known({"asset_id": asset_id, "eligible": False, "terms": {}, "score": None, "reasons": reasons})
 
 
 def reasons_against(case: Case, index: int) -> list[str]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from schemas.records import JobRequest, PolicyVerdict
 from streams.kit import ids
-from streams.policy.attributes import asset_attributes
 from streams.policy.gate import ask
 from streams.policy.modes import approval
 from streams.policy.obligations import Duty, Obligation, parse_all
@@ -72,14 +71,13 @@ class Permissions:
     def question(self, index: int) -> Question:
         """What the policy is asked about the candidate at this place in the frame."""
         asset_id = self.frame.id_of(index)
-        asset = self.fleet.world.assets[asset_id]
         cost = float(self.now.losses["cost"][index]) if self._cost_known(index) else None
         return Question(
             point=Point.ROUTING,
             principal=f"tenant:{self.job.tenant}" if self.job.tenant else "layer:routing",
             action="route",
             asset_id=asset_id,
-            attributes=asset_attributes(asset),
+            attributes=self.fleet.attributes_of(asset_id),
             context={**self.situation, **({"cost_usd_per_hour": cost} if cost is not None else {})},
         )
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import JobRequest, Priority
+from streams.routing import kernels
 from streams.routing.columns import Floats, Frame, Hashes
 from streams.routing.figures import Figures
 from streams.routing.fleet import rank
@@ -25,7 +26,6 @@ from streams.routing.state import hash_of
 
 Indexes = npt.NDArray[np.intp]
 SCORE_DIGITS: Final = 9
-_NEUTRAL: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +120,9 @@ def score(
 
 
 def _term(term: str, losses: Floats, own: Floats, settings: RoutingSettings) -> Floats:
-    unknown = np.isnan(losses)
-    if unknown.all():
-        return np.full(len(losses), _NEUTRAL)
-    lowest, highest = float(np.fmin.reduce(losses)), float(np.fmax.reduce(losses))
-    spread = max(highest - lowest, floor_of(term, float(np.fmax.reduce(own)), settings))
-    values = losses - lowest
-    if spread > 0:
-        values /= spread
-    np.subtract(1.0, values, out=values)
-    if unknown.any():
-        worst = 1.0 - (highest - lowest) / spread if spread > 0 else 1.0
-        values[unknown] = worst if settings.unknown_term == "worst" else _NEUTRAL
-    return values
+    relative = term not in ("reliability", "saturation")
+    floor = settings.spread_floor_share if relative else floor_of(term, 0.0, settings)
+    return kernels.term(losses, own, relative, floor, settings.unknown_term == "worst")
 
 
 def _adjustment(frame: Frame, feasible: Indexes, incumbent: str | None, settings: RoutingSettings) -> Floats:
@@ -156,11 +146,8 @@ def mixed(hashes: Hashes, with_hash: int) -> Hashes:
 
 def best(scores: Scores, among: npt.NDArray[np.bool_]) -> int | None:
     """The row that comes first of those where `among` is True; None = there is none."""
-    if not among.any():
-        return None
-    contenders = np.where(among, scores.score, -np.inf)
-    tied = np.flatnonzero(contenders == contenders.max())
-    return int(tied[np.argmin(scores.ties[tied])])
+    row = kernels.best(scores.score, scores.ties, among)
+    return row if row >= 0 else None
 
 
 def ranked(scores: Scores, most: int) -> list[int]:

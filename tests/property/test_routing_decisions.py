@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +22,7 @@ from schemas.records import (
     Severity,
 )
 from streams.kit.layer import Event
+from streams.routing import kernels
 from streams.routing.engine import RoutingLayer
 from streams.routing.state import JobRow, job_key
 
@@ -133,6 +137,7 @@ def test_a_decision_is_whole(fleet, job, saturation, errors):
     """Every candidate has a verdict; terms are shares; a refusal has its reason; the best eligible score wins."""
     seen = Performance(asset_id="svc-0", at=AT, window_s=300, samples=9, saturation=saturation, error_rate=errors)
     decision = decide(fleet, job, [seen])
+    assert RoutingDecision.model_validate_json(decision.model_dump_json()) == decision, "parts made without a check"
     assert {c.asset_id for c in decision.candidates} == {a.id for a in fleet}
     assert abs(sum(decision.weights.values()) - 1) < 1e-6
     for c in decision.candidates:
@@ -222,3 +227,31 @@ def test_a_job_is_never_left_on_an_ill_target_and_steps_repeat(fleet, job, news)
         if row.target_id is not None:
             assert row.target_id in view.world.assets
             assert row.target_id not in view.world.incidents
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    values=st.lists(st.one_of(st.just(math.nan), st.floats(0, 1e12)), min_size=1, max_size=20),
+    floor=st.sampled_from([0.0, 0.1, 1.0]),
+    relative=st.booleans(),
+    worst=st.booleans(),
+)
+def test_the_compiled_term_is_the_formula_to_the_last_bit(values, floor, relative, worst):
+    known = [v for v in values if not math.isnan(v)]
+    found = kernels.term(np.array(values), np.array(values), relative, floor, worst).tolist()
+    if not known:
+        assert found == [0.5] * len(values)
+        return
+    spread = max(max(known) - min(known), floor * max(known) if relative else floor)
+    least = (1.0 - (max(known) - min(known)) / spread if spread > 0 else 1.0) if worst else 0.5
+    of = {True: lambda x: 1.0 - (x - min(known)) / spread, False: lambda x: 1.0}[spread > 0]
+    assert found == [least if math.isnan(v) else of(v) for v in values]
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 3), st.booleans()), max_size=20))
+def test_the_compiled_choice_is_the_first_of_the_sorted(rows):
+    score, ties, among = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    order = sorted((i for i in range(len(rows)) if among[i]), key=lambda i: (-score[i], ties[i], i))
+    found = kernels.best(np.array(score, float), np.array(ties, np.uint64), np.array(among, np.bool_))
+    assert found == (order[0] if order else -1)

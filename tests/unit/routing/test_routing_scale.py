@@ -71,12 +71,12 @@ def test_fifty_thousand_candidates_give_a_decision(rig):
     see_assets(rig.view, 50_000)
     decision = rig.route()
     assert decision.outcome == "routed"
-    assert len(decision.candidates) == 50
-    assert "50 of 50,000 candidates" in decision.reason.replace("50000", "50,000")
+    assert len(decision.candidates) == 16
+    assert "16 of 50,000 candidates" in decision.reason.replace("50000", "50,000")
     refused = rig.route("nowhere", regions=("mars",))
     assert refused.outcome == "unroutable"
     assert "50000 by region" in refused.reason
-    assert len(refused.candidates) == 50
+    assert len(refused.candidates) == 16
 
 
 def test_many_equal_candidates_are_chosen_without_an_order_of_arrival(make_rig):
