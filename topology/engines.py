@@ -50,7 +50,7 @@ def build_layers(
         TelemetryLayer(settings.telemetry),
         OptimisationLayer(settings.optimisation, policy),
         HealingLayer(settings.healing, policy, (*shipped(settings.healing), *plugins.strategies())),
-        RoutingLayer(settings.routing, policy),
+        RoutingLayer(settings.routing, policy, settings.partitions),
     ]
     return {layer.name: layer for layer in layers}
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import JobRequest
+from streams.routing.bookings import EMPTY, Room
 from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.filters import Check
@@ -28,6 +29,7 @@ class Ask:
     incumbent: str | None = None
     resting: Mapping[str, int] = field(default_factory=dict)
     preference: Preference = field(default_factory=Preference)
+    room: Room = EMPTY
 
 
 @dataclass(frozen=True, slots=True)

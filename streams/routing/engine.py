@@ -34,7 +34,7 @@ from streams.routing.preferences import soft_terms
 from streams.routing.scoring import Indexes, score, weights_of
 from streams.routing.selection import Chooser
 from streams.routing.settings import RoutingSettings
-from streams.routing.state import IndexRow, Ledger, Phase, Row, decode, encode, target_keys, waiting_keys
+from streams.routing.state import JobRow, Ledger, Phase, Row, decode, encode, target_keys, waiting_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,20 @@ class Plan:
     registry_version: str
     counterfactual: str | None
     reason: str
+    limited: bool = False
+    """The target's capacity is known, so the job books a part of it."""
 
 
 class JobRouter:
-    """Hard filters, normalised terms, weighted score, policy, disjoint fallbacks, and the explanation of all that."""
+    """Hard filters, normalised terms, weighted score, policy, disjoint fallbacks, and the explanation of all that.
 
-    def __init__(self, settings: RoutingSettings | None = None, policy: PolicyHook | None = None) -> None:
+    `shares`: how many partitions the jobs are split over, and so the capacity of each target (`bookings`).
+    """
+
+    def __init__(
+        self, settings: RoutingSettings | None = None, policy: PolicyHook | None = None, shares: int = 1
+    ) -> None:
+        self.shares = shares
         self.settings = settings or RoutingSettings()
         self.policy: PolicyHook = policy or PolicyGate()
 
@@ -75,6 +83,7 @@ class JobRouter:
             registry_version=fleet.world.registry_version,
             counterfactual=sentence.counterfactual(case),
             reason=sentence.reason(case, prefix),
+            limited=index is not None and not np.isnan(case.frame.floats("capacity")[index]),
         )
 
     def reasons_to_leave(self, fleet: Fleet, job: JobRequest, asset_id: str) -> list[str]:
@@ -94,7 +103,7 @@ class JobRouter:
         now = figures(frame, ask.job, ask.at, self.settings)
         checks = self._checks(fleet, frame, ask, now)
         feasible, degraded = self._feasible(frame, checks)
-        permissions = Permissions(self.policy, fleet, frame, ask.job, now, ask.at)
+        permissions = Permissions(self.policy, fleet, frame, ask.job, now, ask.at, ask.room, self.settings)
         soft = soft_terms(permissions, feasible, self.settings)
         weights = soft.weights(weights_of(ask.job, self.settings))
         scores = score(frame, feasible, now, ask.job, weights, ask.incumbent, self.settings, soft.columns)
@@ -137,8 +146,10 @@ class RoutingLayer:
     inputs: tuple[str, ...] = ("job-requests", "job-outcomes")
     views: tuple[str, ...] = ("assets", "performance", "anomalies", "remediations", "policies")
 
-    def __init__(self, settings: RoutingSettings | None = None, policy: PolicyHook | None = None) -> None:
-        self.router = JobRouter(settings, policy)
+    def __init__(
+        self, settings: RoutingSettings | None = None, policy: PolicyHook | None = None, shares: int = 1
+    ) -> None:
+        self.router = JobRouter(settings, policy, shares)
 
     def new_view(self) -> Fleet:
         return Fleet()
@@ -174,11 +185,11 @@ class RoutingLayer:
         return ledger.step()
 
     def due_at(self, row: Row) -> int | None:
-        return None if isinstance(row, IndexRow) else due_at(row)
+        return due_at(row) if isinstance(row, JobRow) else None
 
     def on_timer(self, rows: Mapping[str, Row], view: Fleet, key: str, now: int) -> Step[Row]:
         row, ledger = rows.get(key), Ledger(rows)
-        if row is None or isinstance(row, IndexRow):
+        if not isinstance(row, JobRow):
             return Step()
         if over(row, now):
             ledger.put(row.request.id, None)

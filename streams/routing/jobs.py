@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from schemas.records import JobOutcome, JobRequest, JobResult, RoutingDecision, RoutingOutcome
 from streams.kit import ids
 from streams.kit.layer import Emission
+from streams.routing.bookings import booking_of, units_of, until
 from streams.routing.case import Ask
 from streams.routing.fleet import Fleet
 from streams.routing.selection import Preference
-from streams.routing.state import JobRow, Ledger, Phase
+from streams.routing.state import JobRow, Ledger, Phase, waiting_keys
 
 if TYPE_CHECKING:
     from streams.routing.engine import JobRouter, Plan
@@ -46,7 +47,7 @@ class Jobs:
         else:
             row = replace(row, request=job, expires_at=on.at + _ms(self.router.settings.job_ttl_s))
         incumbent = row.target_id if row.phase is Phase.ACTIVE else None
-        plan = self.router.decide(self.fleet, Ask(job, on.at, incumbent, self._resting(row, on.at)), "")
+        plan = self.router.decide(self.fleet, self._ask(row, on, incumbent), "")
         self._settle(row, plan, RoutingOutcome.ROUTED, on)
 
     def outcome(self, result: JobOutcome, on: Occasion) -> None:
@@ -58,11 +59,19 @@ class Jobs:
             self._end(row, on.at)
         elif result.outcome is JobResult.FAILED and row.phase is Phase.ACTIVE and result.target_id == row.target_id:
             self._failed(row, result, on)
+        if (held := booking_of(row)) is not None and booking_of(self.ledger.job(row.request.id)) != held:
+            self._wake(on)
+
+    def _wake(self, on: Occasion) -> None:
+        """Capacity is free again: the most urgent of those that wait are tried at once."""
+        for row in self.ledger.jobs_in(waiting_keys())[: self.router.settings.woken_max]:
+            if row.tried_at < on.at:
+                self.retry(row, on)
 
     def leave(self, row: JobRow, why: str, on: Occasion) -> None:
         """Takes the job away from its target: to an announced fallback first, outside its failure domain."""
         preference = Preference(row.fallback_ids, row.target_domain)
-        ask = Ask(row.request, on.at, None, self._resting(row, on.at), preference)
+        ask = self._ask(row, on, None, preference)
         plan = self.router.decide(self.fleet, ask, f"pivots from {row.target_id} ({why})")
         if plan.target_id == row.target_id:
             return  # Only possible with allow_degraded: an ill target is better than none, so the job stays.
@@ -70,7 +79,7 @@ class Jobs:
 
     def retry(self, row: JobRow, on: Occasion) -> None:
         """Tries a waiting job again; a decision is published only if it now has a target."""
-        ask = Ask(row.request, on.at, None, self._resting(row, on.at))
+        ask = self._ask(row, on)
         waited_s = (on.at - row.tried_at) / 1000
         plan = self.router.decide(self.fleet, ask, f"tried again {waited_s:,.1f} s after the last try")
         if plan.target_id is None:
@@ -96,6 +105,7 @@ class Jobs:
         outcome = routed_as if routed else RoutingOutcome.UNROUTABLE
         decision_id = self._publish(row, plan, outcome, on)
         left = {row.target_id} - {plan.target_id, None}
+        booked = units_of(row.request, self.router.settings) if plan.limited else 0.0
         settled = replace(
             row,
             phase=Phase.ACTIVE if routed else Phase.WAITING,
@@ -107,6 +117,8 @@ class Jobs:
             held=tuple(sorted({*row.held, *(t for t in left if t is not None)})),
             tried_at=on.at,
             retry_at=None if routed else self._retry_at(on.at),
+            booked_units=booked,
+            booked_until=until(on.at, self.router.settings) if booked else 0,
         )
         if not routed and _too_late(row.request, on.at):
             self._end(settled, on.at)
@@ -155,6 +167,13 @@ class Jobs:
     def _end(self, row: JobRow, at: int) -> None:
         done = replace(row, phase=Phase.DONE, retry_at=None, expires_at=at + _ms(self.router.settings.done_kept_s))
         self.ledger.put(row.request.id, done)
+
+    def _ask(
+        self, row: JobRow, on: Occasion, incumbent: str | None = None, preference: Preference | None = None
+    ) -> Ask:
+        room = self.ledger.room(self.router.shares, row.request.id)
+        resting = self._resting(row, on.at)
+        return Ask(row.request, on.at, incumbent, resting, preference or Preference(), room)
 
     def _resting(self, row: JobRow, at: int) -> dict[str, int]:
         rest_ms = _ms(self.router.settings.failed_target_rest_s)

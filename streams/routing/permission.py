@@ -1,4 +1,4 @@
-"""Asks the policy about one candidate for one job, and sees that its obligations can be met. Each is asked once.
+"""May this job go to one candidate: has it room, does the policy allow it, can its obligations be met? Asked once each.
 
 Met here: max_cost, keep_in_region (the candidate's own figures), require_approval (an approval record of that job and
 target), redact (nothing of a job's metadata is put into a record). notify and x.<name> bind whoever runs the job: they
@@ -16,9 +16,11 @@ from streams.policy.modes import approval
 from streams.policy.obligations import Duty, Obligation, parse_all
 from streams.policy.port import Outcome, Point, PolicyHook, Question
 from streams.routing import wording
+from streams.routing.bookings import EMPTY, Room
 from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.fleet import Fleet
+from streams.routing.settings import RoutingSettings
 
 Plain = bool | int | float | str | tuple[str, ...]
 
@@ -31,6 +33,7 @@ class Permission:
     verdicts: tuple[PolicyVerdict, ...]
     obligations: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    by: str = "policy"
 
 
 def approval_id(job_id: str, asset_id: str) -> str:
@@ -48,6 +51,8 @@ class Permissions:
     job: JobRequest
     now: Figures
     at: int
+    room: Room = EMPTY
+    settings: RoutingSettings = field(default_factory=RoutingSettings)
     answers: dict[int, Permission] = field(default_factory=dict)
     situation: dict[str, Plain] = field(init=False)
 
@@ -61,12 +66,19 @@ class Permissions:
         return self.answers[index]
 
     def _ask(self, index: int) -> Permission:
+        full = self._full(index)
+        if full:
+            return Permission(False, (), (), (full,), by="capacity")
         answer = ask(self.hook, self.fleet.world, self.question(index))
         if answer.outcome is not Outcome.ALLOW:
             said = "policy error" if answer.outcome is Outcome.ERROR else "denied by policy"
             return Permission(False, answer.verdicts, (), (f"{said} {answer.reason}",))
         unmet = tuple(text for o in parse_all(answer.obligations) if (text := self._unmet(index, o)) is not None)
         return Permission(not unmet, answer.verdicts, answer.obligations, unmet)
+
+    def _full(self, index: int) -> str:
+        capacity = float(self.frame.floats("capacity")[index])
+        return self.room.refusal(self.frame.id_of(index), capacity, self.job, self.at, self.settings)
 
     def question(self, index: int) -> Question:
         """What the policy is asked about the candidate at this place in the frame."""

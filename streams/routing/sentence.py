@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
@@ -89,7 +90,8 @@ def _unroutable(case: Case) -> str:
         return head + "; ".join(f"{name} {', '.join(reasons)}" for name, reasons in _all_reasons(case))
     counts = [f"{count} by {name}" for name, count in case.refusals_by_check()]
     if case.selection.denied:
-        counts.append(f"{len(case.selection.denied)} by policy")
+        denials = Counter(case.permissions.of(int(case.scores.index[row])).by for row in case.selection.denied)
+        counts += [f"{count} by {name}" for name, count in sorted(denials.items())]
         first = min(case.selection.denied, key=case.scores.before)
         counts.append(f"such as {case.id_of(first)} {', '.join(_denials(case, first))}")
     return head + ", ".join(counts)

@@ -90,6 +90,18 @@ class RoutingSettings(BaseModel):
     error_rate_limit: float = Field(
         0.50, gt=0, le=1, description="At or above this measured error rate (0-1) a target is ill. Source: ours.",
     )  # fmt: skip
+    job_units: float = Field(
+        1.0, ge=0, le=1e9, description="Units of its target's capacity_units that a job books where its metadata names "
+        "none (units); 0 = nothing is booked. Source: a job a slot.",
+    )  # fmt: skip
+    booking_ttl_s: float = Field(
+        3_600, gt=0, le=31_536_000, description="s after which the booking of a job without an outcome is freed, "
+        "rounded up to a minute. Source: ours; as job_hours.",
+    )  # fmt: skip
+    critical_reserve_share: float = Field(
+        0.10, ge=0, le=1, description="Share of a target's capacity that only critical jobs may book, rounded up to a "
+        "unit where there are two or more. Source: ours.",
+    )  # fmt: skip
     allow_degraded: bool = Field(
         False, description="true or false: when no healthy target is left, forgive incidents, saturation and error "
         "rates rather than refuse. Source: ours.",
@@ -122,6 +134,10 @@ class RoutingSettings(BaseModel):
     done_kept_s: float = Field(
         3_600, gt=0, le=31_536_000, description="s that an ended job is remembered, so that its request, sent again, "
         "starts nothing. Source: ours.",
+    )  # fmt: skip
+    woken_max: int = Field(
+        16, ge=0, le=10_000, description="Waiting jobs, the most urgent first, that are tried at once when an outcome "
+        "frees capacity; the others at their retry. Source: ours.",
     )  # fmt: skip
     attempts_max: int = Field(
         5, ge=1, le=1_000, description="Failed outcomes after which a job is given up. Source: retries of healing.",

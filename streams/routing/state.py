@@ -8,7 +8,7 @@
                                ├─ attempts_max reached ─► DONE
                                └─ deadline or job_ttl_s ──► gone
 
-At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 1, ...}`.
+At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 2, ...}`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from typing import Final
 from schemas.records import JobRequest
 from streams.kit import ids
 from streams.kit.layer import Emission, Step
+from streams.routing.bookings import BookedRow, Booking, Room, booked_key, booking_of, changed
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
+_READ: Final = (1, 2)
+"""Rows of version 1 have booked nothing."""
 _SHARDS: Final = 16
 """Index rows of one target: keeps each of them short when a target has many jobs."""
 
@@ -56,6 +59,8 @@ class JobRow:
     tried_at: int
     retry_at: int | None
     expires_at: int
+    booked_units: float = 0.0
+    booked_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class IndexRow:
     job_ids: tuple[str, ...]
 
 
-Row = JobRow | IndexRow
+Row = JobRow | IndexRow | BookedRow
 
 
 @lru_cache(maxsize=4096)
@@ -128,7 +133,23 @@ class Ledger:
                 self._reindex(before, job_id, add=False)
             if after is not None:
                 self._reindex(after, job_id, add=True)
+        self._rebook(booking_of(old), booking_of(row))
         self._staged[job_key(job_id)] = row
+
+    def room(self, shares: int, job_id: str) -> Room:
+        return Room(self._booked, shares, booking_of(self.job(job_id)))
+
+    def _booked(self, key: str) -> BookedRow | None:
+        row = self._get(key)
+        return row if isinstance(row, BookedRow) else None
+
+    def _rebook(self, before: Booking | None, after: Booking | None) -> None:
+        if before == after:
+            return
+        for booking, sign in ((before, -1), (after, 1)):
+            if booking is not None:
+                key = booked_key(booking.target_id)
+                self._staged[key] = changed(self._booked(key), booking, sign)
 
     def emit(self, emission: Emission) -> None:
         self._emissions.append(emission)
@@ -156,6 +177,8 @@ def _urgency(request: JobRequest) -> int:
 def encode(row: Row) -> bytes:
     if isinstance(row, IndexRow):
         return _json({"v": STATE_VERSION, "kind": "index", "job_ids": row.job_ids})
+    if isinstance(row, BookedRow):
+        return _json({"v": STATE_VERSION, "kind": "booked", "ends": row.ends})
     fields = {name: getattr(row, name) for name in JobRow.__slots__ if name != "request"}
     return _json({"v": STATE_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
 
@@ -164,10 +187,12 @@ def decode(data: bytes) -> Row:
     """Raises StateVersionError for rows of another version."""
     fields = json.loads(data)
     version, kind = fields.pop("v", None), fields.pop("kind", None)
-    if version != STATE_VERSION:
+    if version not in _READ:
         raise StateVersionError(f"routing row of state version {version}, this is {STATE_VERSION}: rebuild the table")
     if kind == "index":
         return IndexRow(tuple(fields["job_ids"]))
+    if kind == "booked":
+        return BookedRow(tuple((until, units) for until, units in fields["ends"]))
     fields["request"] = JobRequest.model_validate(fields["request"])
     fields["phase"] = Phase(fields["phase"])
     fields["fallback_ids"], fields["held"] = tuple(fields["fallback_ids"]), tuple(fields["held"])

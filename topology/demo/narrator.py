@@ -35,6 +35,8 @@ class Heard:
     remediations: list[Remediation] = field(default_factory=list)
     recommendations: list[Recommendation] = field(default_factory=list)
     decisions: list[RoutingDecision] = field(default_factory=list)
+    targets: dict[str, str] = field(default_factory=dict)
+    """Where each job is, by the newest decision that was heard."""
     to_incident_ms: list[int] = field(default_factory=list)
     to_action_ms: list[int] = field(default_factory=list)
     to_decision_ms: list[int] = field(default_factory=list)
@@ -97,6 +99,8 @@ class Narrator:
                 heard.recommendations.append(value)
             case RoutingDecision():
                 heard.decisions.append(value)
+                if value.target_id is not None:
+                    heard.targets[value.job_id] = value.target_id
                 if value.outcome is not RoutingOutcome.PIVOTED and value.revision <= 1:
                     self._late(heard.to_decision_ms, value.at, broker_ms)
 

@@ -134,7 +134,8 @@ class LayerThread:
 
 def _play(broker: str, seconds: float, console: Console, fleet: Fleet) -> Summary:
     narrator = Narrator(broker, lambda text: console.print(text, soft_wrap=True, highlight=False))
-    script, host = Script(broker, fleet, lambda text: console.print(text, highlight=False)), HostFeed(broker)
+    script = Script(broker, fleet, lambda text: console.print(text, highlight=False), narrator.heard.targets)
+    host = HostFeed(broker)
     narrator.start()
     try:
         console.print(f"a [bold]simulated[/] fleet of {len(fleet.members)} assets in 3 clouds registers; this host too")

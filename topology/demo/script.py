@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from schemas.records import DiscoveryEvent, JobOutcome, JobRequest, JobResult, Op, Priority
@@ -34,10 +34,14 @@ FAULTS = (
 
 
 class Script:
-    """Runs in a thread from `start` until `stop`; `struck` tells which faults there were."""
+    """Runs in a thread from `start` until `stop`; `struck` tells which faults there were.
 
-    def __init__(self, broker: str, fleet: Fleet, say: Callable[[str], None]) -> None:
+    `targets`: job id -> target, as it is decided, so that a job's outcome comes from where it ran.
+    """
+
+    def __init__(self, broker: str, fleet: Fleet, say: Callable[[str], None], targets: Mapping[str, str]) -> None:
         self.fleet = fleet
+        self._targets = targets
         self.struck: list[Seeded] = []
         self.live_from_ms = 0
         self.failure: Exception | None = None
@@ -124,5 +128,6 @@ class Script:
         done = [job_id for job_id, end in self._jobs if end <= time.monotonic()]
         self._jobs = [(j, e) for j, e in self._jobs if j not in done]
         for job_id in done:
-            outcome = JobOutcome(job_id=job_id, target_id="simulated", outcome=JobResult.SUCCEEDED, at=now_ms())
-            self._publisher.publish("job-outcomes", outcome)
+            if (target_id := self._targets.get(job_id)) is not None:  # Else nobody runs it: it waits for a target.
+                outcome = JobOutcome(job_id=job_id, target_id=target_id, outcome=JobResult.SUCCEEDED, at=now_ms())
+                self._publisher.publish("job-outcomes", outcome)

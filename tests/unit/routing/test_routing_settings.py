@@ -314,6 +314,40 @@ def test_failed_target_rest_s(make_rig):
         assert len(rig.wait(100)) == decisions
 
 
+def test_job_units(make_rig):
+    for units, outcome in ((1.0, "unroutable"), (0.0, "routed")):
+        rig = make_rig(job_units=units)
+        rig.asset("a", capacity_units=1.0)
+        rig.route("one")
+        assert rig.route("two").outcome == outcome
+
+
+def test_woken_max(make_rig):
+    for most, woken in ((16, ["two"]), (0, [])):
+        rig = make_rig(woken_max=most)
+        rig.asset("a", capacity_units=1.0)
+        rig.route("one")
+        rig.route("two")
+        rig.at += 1
+        assert [d.job_id for d in rig.outcome("a", "succeeded", "one")] == woken
+
+
+def test_booking_ttl_s(make_rig):
+    for ttl_s, outcome in ((60, "routed"), (3_600, "unroutable")):
+        rig = make_rig(booking_ttl_s=ttl_s)
+        rig.asset("a", capacity_units=1.0)
+        rig.route("one")
+        rig.wait(180)
+        assert rig.route("two").outcome == outcome
+
+
+def test_critical_reserve_share(make_rig):
+    for share, outcomes in ((0.0, ["routed", "routed"]), (0.5, ["routed", "unroutable"])):
+        rig = make_rig(critical_reserve_share=share)
+        rig.asset("a", capacity_units=2.0)
+        assert [rig.route(f"job-{i}").outcome for i in range(2)] == outcomes
+
+
 def test_every_setting_has_a_test_of_its_effect():
     source = inspect.getsource(sys.modules[__name__])
     tests = [line.split("(")[0] for line in source.splitlines() if line.startswith("def test_")]
