@@ -126,11 +126,19 @@ def _show(rows: Iterable[Figures], as_json: bool, text: Callable[[Figures], str]
         out(orjson.dumps(row) if as_json else text(row))
 
 
-def routing(as_json: AsJson = False) -> None:
-    """Microseconds of a routing decision in the engine, 100 to 50,000 candidates, beside ordering their costs."""
-    from topology.bench import routing
+def routing(
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs of the composed hour.")] = 4_000,
+    data: Annotated[Path | None, typer.Option(help="Folder with regions/ and llm-requests/; made if absent.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Routing: microseconds of a decision, 100 to 50,000 candidates; then cost and broken limits of a composed hour.
+
+    The hour is played with the routing layer, an offline oracle and five baselines.
+    """
+    from topology.bench import evaluated, routing
 
     _show(routing.figures(), as_json, routing.text)
+    _show(evaluated.figures(jobs, data), as_json, evaluated.text)
 
 
 def policy(as_json: AsJson = False) -> None:
