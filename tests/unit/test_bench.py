@@ -17,11 +17,12 @@ from schemas.samples import decode_samples
 from streams.policy.cedar import CedarPolicySet
 from topology.bench import load, policy, work
 from topology.bench.hops import OUR_HOPS, Times, Watch
-from topology.bench.latency import cuts
+from topology.bench.latency import HOP_LAYERS, SETUPS, commands, cuts
 from topology.bench.peers import OURS, Tools
 from topology.bench.telemetry import Comparison, Round, figures, growth
 from topology.bench.watched import Measured, SideError, child, measured
 from topology.cli import app
+from topology.tables import LAYERS
 
 
 def printing(*lines: tuple[float, float, int]) -> list[str]:
@@ -98,6 +99,15 @@ def test_hops_join_by_cause_and_incident():
     watch._hops = OUR_HOPS
     watch._times = Times({"s:0:1": 100}, {"a": ("s:0:1", 130), "b": ("s:0:9", 150)}, {"a": 170, "b": 180})
     assert watch.hops() == ([30], [70])
+
+
+def test_each_set_up_runs_every_layer_once_and_names_what_is_in_which_process():
+    for _, processes in SETUPS.values():
+        assert sorted(name for layers in processes for name in layers) == sorted(card.name for card in LAYERS)
+    assert [len(processes) for _, processes in SETUPS.values()] == [1, 2]
+    split = commands("maestro-split", "b:1", Path("f"), None)
+    assert split[0][-3].split(",") == list(HOP_LAYERS)
+    assert len({command[-1] for command in split}) == 2, "each process needs its own folder"
 
 
 def test_too_few_are_no_percentiles():

@@ -1,8 +1,9 @@
 """Milliseconds from a signal to its anomaly (one hop) and to the first healing step for it (two), by broker times.
 
-Every layer runs live, in one process, beside an embedded Kafka on the same machine. 400 registered assets send one
-sample a message in turn; one sample of each is far off, evenly over the time, so each is an incident of its own. The
-peer has the same signals and two hops with state, and a toy in the place of either engine.
+Every layer runs live beside an embedded Kafka on the same machine: all in one process, or telemetry and healing in one
+and the others in another. The sender is a process apart from them. 400 registered assets send one sample a message in
+turn; one sample of each is far off, evenly over the time, so each is an incident of its own. The peer has the same
+signals and two hops with state, and a toy in the place of either engine.
 """
 
 from __future__ import annotations
@@ -10,26 +11,25 @@ from __future__ import annotations
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from schemas.records import DiscoveryEvent, HealthSignal, Op, RegisteredAsset
 from topology.admin import TopicAdmin, WantedTopic, wanted_topics
 from topology.bench.hops import OUR_HOPS, PEER_HOPS, Hops, Watch
-from topology.bench.peers import LABELS, OURS, Tools
+from topology.bench.peers import LABELS, Tools, environment
 from topology.bench.watched import child, lines
 from topology.bench.work import ANOMALIES, PARTITIONS, REMEDIATIONS
 from topology.client.publisher import SIGNALS, Publisher, now_ms
-from topology.demo.run import running_layers
 from topology.embedded import embedded_kafka
 from topology.settings import Settings
+from topology.tables import LAYERS
 
 ASSETS = 400
 WARM_SAMPLES, WARM_GAP_MS = 60, 4_000
@@ -37,32 +37,45 @@ WARM_S, DRAIN_S = 15.0, 5.0
 START_S = 60.0
 FEWEST = 20
 PEER = "kafka-streams"
+HOP_LAYERS = ("telemetry", "healing")
+_ALL = tuple(card.name for card in LAYERS)
+SETUPS = {
+    "maestro": ("maestro, one process", (_ALL,)),
+    "maestro-split": ("maestro, two hops apart", (HOP_LAYERS, tuple(n for n in _ALL if n not in HOP_LAYERS))),
+}
+"""What it is called, and the layers of each worker process."""
 
 
 def figures(rate: float, seconds: float, tools: Tools | None) -> Iterator[dict[str, object]]:
     """Rows of both hops of each side; `rate` in messages a second. Without `tools` there is no peer."""
-    for side in (OURS,) if tools is None else (OURS, PEER):
+    for side in (*SETUPS, *([] if tools is None else [PEER])):
         with embedded_kafka() as kafka, tempfile.TemporaryDirectory(prefix="maestro-bench-") as folder:
             stamped = {"message.timestamp.type": "LogAppendTime"}
             peers = [WantedTopic(name, PARTITIONS, None, stamped) for name in (ANOMALIES, REMEDIATIONS)]
             TopicAdmin(kafka.bootstrap).create([*wanted_topics(Settings(partitions=PARTITIONS)), *peers])
             with running(side, kafka.bootstrap, Path(folder), tools):
-                one, two = run(kafka.bootstrap, OUR_HOPS if side == OURS else PEER_HOPS, rate, seconds)
+                one, two = run(kafka.bootstrap, OUR_HOPS if side in SETUPS else PEER_HOPS, rate, seconds)
+        label = SETUPS[side][0] if side in SETUPS else LABELS[side]
         for hop, ms in (("signal -> anomaly", one), ("signal -> anomaly -> remediation", two)):
-            yield {"side": side, "label": LABELS[side], "rate": rate, "hop": hop, **cuts(ms),
+            yield {"side": side, "label": label, "rate": rate, "hop": hop, **cuts(ms),
                    "load_average": os.getloadavg()[0]}  # fmt: skip
 
 
 @contextmanager
 def running(side: str, broker: str, folder: Path, tools: Tools | None) -> Iterator[None]:
-    if tools is None or side == OURS:
-        with running_layers(Settings(partitions=PARTITIONS), broker, Console(quiet=True)):
-            yield
-        return
-    command = tools.command(PEER, broker, "hops", "bench-hops", folder)
-    with child([*command, "linger=0"]) as process:
-        list(islice(lines(process, START_S), 1))
+    with ExitStack() as stack:
+        for command in commands(side, broker, folder, tools):
+            list(islice(lines(stack.enter_context(child(command, environment())), START_S), 1))
         yield
+
+
+def commands(side: str, broker: str, folder: Path, tools: Tools | None) -> list[list[str]]:
+    """The processes of a side; each prints a line when it is ready."""
+    if side not in SETUPS:
+        assert tools is not None
+        return [[*tools.command(side, broker, "hops", "bench-hops", folder), "linger=0"]]
+    module = [sys.executable, "-W", "ignore", "-m", "topology.bench.sides.layers", broker]
+    return [[*module, ",".join(layers), "bench", str(folder / str(n))] for n, layers in enumerate(SETUPS[side][1])]
 
 
 def run(broker: str, hops: Hops, rate: float, seconds: float) -> tuple[list[int], list[int]]:
@@ -116,8 +129,8 @@ def cuts(ms: list[int]) -> dict[str, object]:
 
 def text(row: Mapping[str, Any]) -> str:
     if row["p50_ms"] is None:
-        return "{rate:g}/s {label:22} {hop}: only {count}, too few to say".format(**row)
+        return "{rate:g}/s {label:23} {hop}: only {count}, too few to say".format(**row)
     return (
-        "{rate:g}/s {label:22} {hop}: {count} of them, p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms, most {most_ms} ms, "
+        "{rate:g}/s {label:23} {hop}: {count} of them, p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms, most {most_ms} ms, "
         "load average {load_average:.1f}"
     ).format(**row)
