@@ -59,6 +59,8 @@ class World:
     removed_at: dict[str, int] = field(default_factory=dict)
     dependents: dict[str, set[str]] = field(default_factory=dict)
     """`depends_on` of the registry the other way round."""
+    derived: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """What readers have worked out of the registry alone, by a name of theirs; forgotten when any asset changes."""
     _registry_sum: int = 0
 
     @property
@@ -99,6 +101,7 @@ class World:
                 del of_asset[oldest]
 
     def _see_asset(self, key: str, asset: RegisteredAsset | None, at: int) -> None:
+        self.derived.clear()
         old = self.assets.pop(key, None)
         if old is not None:
             self._registry_sum = (self._registry_sum - _mark(old)) % 2**64

@@ -6,8 +6,20 @@ import itertools
 
 import pytest
 
-from schemas.records import AnomalyKind, AnomalyState, AutonomyMode, Capability, RemediationStatus, Severity
+from schemas.records import (
+    AnomalyKind,
+    AnomalyState,
+    AssetState,
+    AutonomyMode,
+    Capability,
+    RegisteredAsset,
+    RemediationStatus,
+    Severity,
+)
+from streams.healing.pools import members_of, pool_of
 from streams.healing.settings import HealingSettings
+from streams.kit.layer import Event
+from streams.kit.world import World
 
 
 def fleet(make_bench, size, **settings):
@@ -473,3 +485,24 @@ def test_damaged_rows_are_a_typed_error(bench, data):
 
     with pytest.raises(StateError, match="rebuild the table"):
         bench.layer.decode_row(data)
+
+
+def test_the_members_of_a_pool_follow_the_registry_and_are_not_looked_for_again(make_bench):
+    """400 assets took 1 ms of each incident; they are grouped once after each change of the registry."""
+    world, settings = World(), HealingSettings()
+
+    def seen(asset_id: str, asset: RegisteredAsset | None) -> None:
+        world.see(Event("assets", asset_id, asset, 1, "c"))
+
+    for asset_id in ("b", "a", "c"):
+        seen(asset_id, make_bench.asset(asset_id))
+    pool = pool_of(world.assets["a"], settings)
+    found = members_of(pool, world, settings)
+    assert found == ("a", "b", "c")
+    assert members_of(pool, world, settings) is found
+    seen("c", make_bench.asset("c", labels={settings.pool_label: "apart"}))
+    assert members_of(pool, world, settings) == ("a", "b")
+    assert members_of(pool_of(world.assets["c"], settings), world, settings) == ("c",)
+    seen("b", make_bench.asset("b", state=AssetState.REMOVED))
+    seen("a", None)
+    assert members_of(pool, world, settings) == ()
