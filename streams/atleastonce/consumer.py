@@ -11,16 +11,17 @@ Differences to Faust's aiokafka consumer, and why:
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.transport.drivers.aiokafka import Transport as StockTransport
 from faust.types import TP, ConsumerMessage
 
-from streams.atleastonce import parsed_records, poison
-from streams.atleastonce.batch import Batch
+from streams.atleastonce import poison, record_set
+from streams.atleastonce.batch import Batch, Message
 from streams.atleastonce.client_thread import ConsumerThread
 from streams.atleastonce.faust_producer import Producer
 from streams.atleastonce.ledger import Ledger
@@ -42,7 +43,7 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         self._flow_stops = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        parsed_records.use()
+        record_set.use()
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     # --- flow -------------------------------------------------------------------------------------------------------
@@ -102,15 +103,14 @@ class Consumer(StockConsumer):  # type: ignore[misc]
                     return
                 self._deliver(tp, batch)
 
-    def _batches(self, tp: TP, records: list[Any]) -> Iterator[Batch]:
+    def _batches(self, tp: TP, records: Sequence[Message]) -> Iterator[Batch]:
         """Splits a fetch; a message under suspicion of ending the process comes alone."""
         ledger = self.ledgers.get(tp)
         if ledger is None:
             return
-        fresh = records
-        if records and records[0].offset < ledger.delivered:
-            fresh = [record for record in records if record.offset >= ledger.delivered]
-        self.app.metrics.skipped_duplicates += len(records) - len(fresh)
+        known = bisect_left(records, ledger.delivered, key=lambda record: record.offset)
+        self.app.metrics.skipped_duplicates += known
+        fresh = records[known:]
         suspect, at = self.app.suspect(tp.topic, tp.partition), 0
         while at < len(fresh):
             upto = poison.cut(suspect, fresh, at, self.app.settings.batch_messages)

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.codec import decode
 from schemas.columns import SampleColumns
 from schemas.errors import DecodeError, Empty, TimeOutOfRange
@@ -18,6 +21,7 @@ from schemas.records import EARLIEST_AT, Record
 from schemas.samples import decode_samples
 from schemas.schema_ids import SchemaIds
 from streams.atleastonce.batch import Batch, Message, Output, carried, partition_for
+from streams.atleastonce.fetched import Fetched
 from streams.kit import ids
 from streams.kit.layer import Event
 from streams.kit.loop import own_id
@@ -45,14 +49,20 @@ STEP_BYTES = 131_072
 
 def steps_of(batch: Batch) -> Iterator[Batch]:
     """The batch in parts of at most `STEP_BYTES`, or of one message. Most batches are one part."""
-    start = size = 0
-    for i, message in enumerate(batch.messages):
-        length = len(message.value or b"")
-        if size and size + length > STEP_BYTES:
-            yield Batch(batch.topic, batch.partition, batch.messages[start:i])
-            start, size = i, 0
-        size += length
-    yield Batch(batch.topic, batch.partition, batch.messages[start:]) if start else batch
+    upto = np.cumsum(_value_bytes(batch.messages))
+    start, taken = 0, 0
+    while start < len(upto):
+        # A message that alone is larger is a step, together with tombstones before it.
+        first_of_any = int(np.searchsorted(upto, taken, "right")) + 1
+        stop = min(max(int(np.searchsorted(upto, taken + STEP_BYTES, "right")), first_of_any), len(upto))
+        yield batch if stop - start == len(upto) else Batch(batch.topic, batch.partition, batch.messages[start:stop])
+        start, taken = stop, int(upto[stop - 1])
+
+
+def _value_bytes(messages: Sequence[Message]) -> NDArray[np.int64]:
+    if isinstance(messages, Fetched):
+        return messages.value_bytes()
+    return np.array([len(message.value or b"") for message in messages], np.int64)
 
 
 class Misplaced(Exception):

@@ -15,6 +15,8 @@ SHOWN_ROWS = 5
 
 def letters(batch: Batch, causes: Causes, rows: Sequence[RefusedRow]) -> list[Output]:
     """One for each message, with the reasons of its first rows. `rows` are in order."""
+    if not rows:
+        return []
     offsets = [message.offset for message in batch.messages]
     found = []
     for offset, of_message in groupby(rows, key=lambda refused: int(causes.number[refused.row])):

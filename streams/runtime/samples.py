@@ -14,22 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import SampleColumns, Series
-from schemas.records import EARLIEST_AT, LATEST_AT
-from schemas.samples import OWN_HEADER, is_common_form, read_common_signal, signal_head
+from schemas.samples import read_common_signal, signal_head
 from schemas.signal_bytes import read_names
 from streams.atleastonce.batch import Message, partition_for
+from streams.atleastonce.fetched import Fetched
 from streams.runtime.causes import SINGLE, Causes
 from streams.runtime.ingest import Rules
+from streams.runtime.name_table import NameTable
 from streams.runtime.sample_messages import Gathered, of_message, only, sent_home
-from streams.runtime.signal_scan import HEAD_BYTES, NOT_TAKEN, NameTable, scan
+from streams.runtime.signal_scan import HEAD_BYTES, NOT_TAKEN, Expected, scan
 
 MOST_SERIES = 1_000_000
 """Series and their names that a gatherer remembers, some 200 bytes each; with one more it begins anew."""
 MOST_TABLE_SERIES = 200_000
 """Series of the senders' tables that are remembered: a table may be new in each message, and as large as a message."""
 MOST_KEYS = 1_000_000
-
-_OWN = [OWN_HEADER]
 
 _Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]
 """Series numbers, times, values, offsets and rows within the message."""
@@ -55,7 +54,7 @@ class Gatherer:
 
     def __init__(self, rules: Rules, partition: int) -> None:
         self._rules, self._partition = rules, partition
-        self._head = np.frombuffer(signal_head(), np.uint8)
+        self._expected = Expected.of(rules.max_future_ms, rules.max_bytes)
         self._forget()
 
     def _forget(self) -> None:
@@ -72,7 +71,7 @@ class Gatherer:
             self._forget()
         found = Gathered(None, Causes(self._rules.topic, self._partition))
         parts: list[_Part] = []
-        if not self._scanned(messages, parts, found):
+        if not self._scanned(Fetched.of(messages), parts, found):
             for message in messages:
                 self._add(message, parts, found)
         if parts:
@@ -85,29 +84,14 @@ class Gatherer:
 
     # --- many messages of one sample each ---
 
-    def _scanned(self, messages: Sequence[Message], parts: list[_Part], found: Gathered) -> bool:
-        """False: these are not messages of one sample, or something about them is odd; nothing has happened."""
-        first = messages[0].value if messages else None
-        if first is None or not first.startswith(signal_head()):
+    def _scanned(self, messages: Fetched, parts: list[_Part], found: Gathered) -> bool:
+        """False: these are not messages of one sample; nothing has happened."""
+        if not messages.first_value_starts_with(signal_head()):
             return False
-        values = [m.value for m in messages]
-        if None in values or not all(map(self._is_key, {m.key for m in messages})):
-            return False
-        joined = b"".join(values)  # type: ignore[arg-type]
-        ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))  # type: ignore[arg-type]
-        broker_ms = np.fromiter((m.timestamp for m in messages), np.int64, len(messages))
-        latest = np.minimum(broker_ms + self._rules.max_future_ms, LATEST_AT)
-        data = np.frombuffer(joined, np.uint8)
-        series, at, value, left = scan(
-            self._names, self._head, data, ends, latest, EARLIEST_AT, self._rules.max_bytes
-        )  # fmt: skip
-        odd = [i for i, m in enumerate(messages) if m.headers and m.headers != _OWN and not is_common_form(m.headers)]
-        if odd:
-            series[odd] = NOT_TAKEN
-        numbers = np.fromiter((m.offset for m in messages), np.int64, len(messages))
-        rows = np.full(len(messages), SINGLE, np.int32)
-        columns = (series, at, value, numbers, rows)
-        if left or odd:
+        series, at, value, left = scan(self._names, self._expected, messages)
+        numbers = np.ascontiguousarray(messages.records["offset"])
+        columns = (series, at, value, numbers, np.full(len(messages), SINGLE, np.int32))
+        if left:
             self._complete(messages, columns, parts, found)
         else:
             parts.append(columns)

@@ -3,137 +3,60 @@
     c3 01 fingerprint | asset_id  metric | value   | unit   | at     | tags source trace_id |
     `---- head -----' | `--- names ----' | 8 bytes | string | varint | `------ tail ------' |
 
-Only what is sure is taken: the current schema, names that are known (so: valid, and of this partition), a finite value,
-a time within bounds, a tail of plain ASCII. Everything else is left, with -1, to the readers that know how to refuse.
+Only what is sure is taken: a key of plain ASCII, headers that do not speak of another content type, the current schema,
+names that are known (so: valid, and of this partition), a finite value, a time within bounds, a tail of plain ASCII.
+Everything else is left, with -1, to the readers that know how to refuse.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.records import EARLIEST_AT, LATEST_AT
+from schemas.samples import OWN_HEADER, signal_head
+from streams.atleastonce.fetched import Fetched
 from streams.kit.kernel import kernel
+from streams.runtime.name_table import SEED, Bytes, Long, Longs, NameTable, bucket_of, hash_of
 
 HEAD_BYTES = 10
 NOT_TAKEN = -1
-_FIRST_ENTRIES = 1_024
-_FIRST_ARENA_BYTES = 65_536
-
-Bytes = NDArray[np.uint8]
-Longs = NDArray[np.int64]
-Long = int | np.int64
-"""A kernel knows one kind of integer only."""
 
 
-class NameTable:
-    """Open addressing over the raw bytes of asset id, metric and unit; each has the number of its series.
+class Expected(NamedTuple):
+    """What a message is compared with. Arguments, not constants: compiled code does not notice when those change."""
 
-    `buckets[hash & mask]` is an entry or -1 (linear probing, at most half full); entry e's key is
-    `arena[starts[e] : starts[e + 1]]`.
-    """
+    head: Bytes
+    """How a value begins."""
+    content_type: Bytes
+    wire: Bytes
+    """Name and value of the one header that speaks of the content."""
+    earliest_at: int
+    latest_at: int
+    max_future_ms: int
+    """By how much a sample may be ahead of the time that the broker or the producer gave its message."""
+    max_bytes: int
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.buckets = np.full(2 * _FIRST_ENTRIES, -1, np.int32)
-        self.hashes = np.zeros(_FIRST_ENTRIES, np.uint64)
-        self.numbers = np.zeros(_FIRST_ENTRIES, np.int32)
-        self.starts = np.zeros(_FIRST_ENTRIES + 1, np.int64)
-        self.arena = np.zeros(_FIRST_ARENA_BYTES, np.uint8)
-
-    def put(self, names: bytes, number: int) -> None:
-        """Names that are there already keep their number."""
-        key = np.frombuffer(names, np.uint8)
-        if self.count == len(self.hashes):
-            self._grow()
-        start = int(self.starts[self.count])
-        if start + len(key) > len(self.arena):
-            self.arena = np.concatenate((self.arena, np.zeros(max(len(self.arena), len(key)), np.uint8)))
-        hashed = np.uint64(_hash(key, 0, len(key), _SEED))  # a kernel gives Python a plain int
-        bucket = _bucket(self.buckets, self.hashes, self.starts, self.arena, hashed, key, 0, len(key), 0, 0)
-        if self.buckets[bucket] >= 0:
-            return
-        self.arena[start : start + len(key)] = key
-        self.buckets[bucket], self.hashes[self.count], self.numbers[self.count] = self.count, hashed, number
-        self.count += 1
-        self.starts[self.count] = start + len(key)
-
-    def _grow(self) -> None:
-        more = len(self.hashes)
-        self.hashes = np.concatenate((self.hashes, np.zeros(more, np.uint64)))
-        self.numbers = np.concatenate((self.numbers, np.zeros(more, np.int32)))
-        self.starts = np.concatenate((self.starts, np.zeros(more, np.int64)))
-        self.buckets = np.full(4 * more, -1, np.int32)
-        _rehash(self.buckets, self.hashes, self.count)
+    @classmethod
+    def of(cls, max_future_ms: int, max_bytes: int) -> Expected:
+        name, wire = OWN_HEADER
+        head, content_type, value = (np.frombuffer(b, np.uint8) for b in (signal_head(), name.encode(), wire))
+        return cls(head, content_type, value, EARLIEST_AT, LATEST_AT, max_future_ms, max_bytes)
 
 
 def scan(
-    names: NameTable, head: Bytes, data: Bytes, ends: Longs, latest_at: Longs, earliest_at: int, max_bytes: int
+    names: NameTable, expected: Expected, messages: Fetched
 ) -> tuple[NDArray[np.int32], Longs, NDArray[np.float64], int]:
-    """Series number, time and value of each message, and how many were not taken (their number is `NOT_TAKEN`).
-
-    Message i is `data[ends[i - 1] : ends[i]]`; `latest_at[i]` is the latest event time that is taken from it, ms.
-    """
-    count = len(ends)
+    """Series number, time and value of each message, and how many were not taken (their number is `NOT_TAKEN`)."""
+    count, data = len(messages), np.frombuffer(messages.data, np.uint8)
     series, at, value = np.empty(count, np.int32), np.empty(count, np.int64), np.empty(count, np.float64)
     left = _scan(
-        names.buckets, names.hashes, names.starts, names.arena, names.numbers, head, data, ends, latest_at,
-        earliest_at, max_bytes, series, at, value,
+        names.buckets, names.hashes, names.starts, names.arena, names.numbers, expected, data, messages.records,
+        series, at, value,
     )  # fmt: skip
     return series, at, value, left
-
-
-_SEED = np.uint64(0xCBF29CE484222325)
-_PRIME = np.uint64(0x100000001B3)
-
-
-@kernel
-def _hash(data: Bytes, start: Long, end: Long, seed: np.uint64) -> np.uint64:
-    """FNV-1a (Fowler, Noll, Vo 1991); chained by `seed`."""
-    h = seed
-    for i in range(start, end):
-        h = (h ^ np.uint64(data[i])) * _PRIME
-    return h
-
-
-@kernel
-def _bucket(
-    buckets: NDArray[np.int32], hashes: NDArray[np.uint64], starts: Longs, arena: Bytes, hashed: np.uint64,
-    data: Bytes, a: Long, a_end: Long, b: Long, b_end: Long,
-) -> Long:  # fmt: skip
-    """The bucket of the key `data[a:a_end] + data[b:b_end]`, or the empty one where it belongs."""
-    mask = len(buckets) - 1
-    bucket = np.int64((hashed ^ (hashed >> np.uint64(32))) & np.uint64(mask))
-    while True:
-        entry = buckets[bucket]
-        if entry < 0:
-            return bucket
-        start = starts[entry]
-        if hashes[entry] == hashed and starts[entry + 1] - start == (a_end - a) + (b_end - b):
-            same = True
-            for i in range(a, a_end):
-                if arena[start + i - a] != data[i]:
-                    same = False
-                    break
-            if same:
-                start += a_end - a
-                for i in range(b, b_end):
-                    if arena[start + i - b] != data[i]:
-                        same = False
-                        break
-            if same:
-                return bucket
-        bucket = (bucket + 1) & mask
-
-
-@kernel
-def _rehash(buckets: NDArray[np.int32], hashes: NDArray[np.uint64], count: Long) -> None:
-    mask = len(buckets) - 1
-    for entry in range(count):
-        hashed = hashes[entry]
-        bucket = np.int64((hashed ^ (hashed >> np.uint64(32))) & np.uint64(mask))
-        while buckets[bucket] >= 0:
-            bucket = (bucket + 1) & mask
-        buckets[bucket] = entry
 
 
 @kernel
@@ -197,21 +120,54 @@ def _is_plain_tail(data: Bytes, at: Long, end: Long) -> bool:
 
 
 @kernel
+def _is_plain_key(data: Bytes, at: Long, end: Long) -> bool:
+    """Neither null nor empty, and ASCII."""
+    for i in range(at, end):
+        if data[i] >= 0x80:
+            return False
+    return bool(0 <= at < end)
+
+
+@kernel
+def _speaks_of_our_wire(data: Bytes, at: Long, end: Long, content_type: Bytes, wire: Bytes) -> bool:
+    """No header is a content type other than our own (`schemas.samples.is_common_form`), as far as is sure."""
+    count, at = _long(data, at, end)
+    for _ in range(count):
+        size, at = _long(data, at, end)
+        is_content_type = size == len(content_type)
+        for i in range(size):
+            if is_content_type and (data[at + i] | 0x20) != content_type[i] | 0x20:
+                is_content_type = False
+        size, at = _long(data, at + size, end)
+        if is_content_type:
+            if size != len(wire):
+                return False
+            for i in range(size):
+                if data[at + i] != wire[i]:
+                    return False
+        at += max(size, 0)
+    return True
+
+
+@kernel
 def _scan(
     buckets: NDArray[np.int32], hashes: NDArray[np.uint64], starts: Longs, arena: Bytes, numbers: NDArray[np.int32],
-    head: Bytes, data: Bytes, ends: Longs, latest_at: Longs, earliest_at: Long, max_bytes: Long,
+    expected: Expected, data: Bytes, records: NDArray[np.void],
     out_series: NDArray[np.int32], out_at: Longs, out_value: NDArray[np.float64],
 ) -> int:  # fmt: skip
+    head = expected.head
     bits = np.empty(1, np.uint64)
     double = bits.view(np.float64)
-    left, start = 0, np.int64(0)
-    for i in range(len(ends)):
-        begin, end = start, ends[i]
-        start = end
+    left = 0
+    for i in range(len(records)):
+        record = records[i]
+        begin, end = np.int64(record.value_at), np.int64(record.value_end)
         out_series[i] = -1
         left += 1
         body = begin + len(head)
-        if end - begin > max_bytes or body > end:
+        if begin < 0 or end - begin > expected.max_bytes or body > end:
+            continue
+        if not _is_plain_key(data, record.key_at, record.key_end):
             continue
         told = True
         for j in range(len(head)):
@@ -219,6 +175,9 @@ def _scan(
                 told = False
                 break
         if not told:
+            continue
+        headers_at, record_end = np.int64(record.headers_at), np.int64(record.end)
+        if not _speaks_of_our_wire(data, headers_at, record_end, expected.content_type, expected.wire):
             continue
         metric_at = _after_short(data, body, end)
         value_at = _after_short(data, metric_at, end) if metric_at >= 0 else -1
@@ -229,7 +188,8 @@ def _scan(
         if time_at < 0:
             continue
         at, tail_at = _long(data, time_at, end)
-        if tail_at < 0 or at < earliest_at or at > latest_at[i] or not _is_plain_tail(data, tail_at, end):
+        latest_at = min(record.timestamp + expected.max_future_ms, expected.latest_at)
+        if tail_at < 0 or at < expected.earliest_at or at > latest_at or not _is_plain_tail(data, tail_at, end):
             continue
         word = np.uint64(0)
         for j in range(8):
@@ -237,8 +197,8 @@ def _scan(
         bits[0] = word
         if not np.isfinite(double[0]):
             continue
-        hashed = _hash(data, unit_at, time_at, _hash(data, body, value_at, _SEED))
-        bucket = _bucket(buckets, hashes, starts, arena, hashed, data, body, value_at, unit_at, time_at)
+        hashed = hash_of(data, unit_at, time_at, hash_of(data, body, value_at, SEED))
+        bucket = bucket_of(buckets, hashes, starts, arena, hashed, data, body, value_at, unit_at, time_at)
         entry = buckets[bucket]
         if entry < 0:
             continue

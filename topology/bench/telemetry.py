@@ -22,7 +22,7 @@ from topology.embedded import embedded_kafka
 from topology.settings import Settings
 
 WORKLOADS = ("w1", "w2")
-MOST_PER_S = {"w1": 250_000, "w2": 3_000_000}
+MOST_PER_S = {"w1": 900_000, "w2": 3_000_000}
 """Sizes the backlog: a side that is faster reads it to its end and is measured on the shorter time."""
 ROWS_BEFORE = 20
 """Samples of each series beyond those of the time: with many series a side first makes rows."""
