@@ -86,4 +86,5 @@ def build_gate(
     asked = list(plugins.policy_hooks() if hooks is None else hooks)
     if settings.policy.opa_url is not None:
         asked.append(OpaHook(settings.policy))
-    return make_gate(recorded(asked, tape), initial, settings.policy)
+    met = settings.policy.met_obligations | settings.executors.met_obligations
+    return make_gate(recorded(asked, tape), initial, settings.policy.model_copy(update={"met_obligations": met}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.records import Action, AutonomyMode, RegisteredAsset, Remediation, RemediationStatus, Scalar
+from schemas.records import Action, AutonomyMode, PolicyVerdict, RegisteredAsset, Remediation, RemediationStatus, Scalar
 from streams.healing.draft import Draft
 from streams.healing.pools import members_of
 from streams.healing.ports import Plan, ResponseStrategy, Situation
@@ -13,7 +13,7 @@ from streams.healing.state import IncidentRow
 from streams.kit.ids import derive
 from streams.kit.world import World
 from streams.policy.attributes import environment_of
-from streams.policy.modes import autonomy
+from streams.policy.modes import autonomy, mode_used
 from streams.policy.port import PolicyHook
 
 
@@ -36,6 +36,11 @@ class Desk:
     def mode(self, strategy_id: str, asset: RegisteredAsset | None) -> AutonomyMode:
         tenant, environment = (asset.tenant or "", environment_of(asset)) if asset is not None else ("", "")
         return autonomy(self.world, strategy_id, tenant, environment, self.settings.default_mode)
+
+    def mode_used(self, strategy_id: str, asset: RegisteredAsset | None) -> tuple[PolicyVerdict, ...]:
+        """The record that `mode` goes by, if there is one."""
+        tenant, environment = (asset.tenant or "", environment_of(asset)) if asset is not None else ("", "")
+        return mode_used(self.world, strategy_id, tenant, environment)
 
     def situation(self, incident: IncidentRow) -> Situation:
         row = self.draft.asset(incident.asset_id)
@@ -82,6 +87,11 @@ def tell(
     )
     desk.draft.emit(record)
     return desk.draft.put_incident(incident.model_copy(update={"last_record_id": record.id}))
+
+
+def with_policies(incident: IncidentRow, used: tuple[PolicyVerdict, ...]) -> IncidentRow:
+    """The row with further records that decide about it, each once."""
+    return incident.model_copy(update={"policies": tuple(dict.fromkeys((*incident.policies, *used)))})
 
 
 def with_plan(incident: IncidentRow, strategy: ResponseStrategy, plan: Plan) -> IncidentRow:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.records import PolicyVerdict
 from streams.healing.desk import Desk, seconds
 from streams.healing.pools import members_of
 from streams.healing.settings import milliseconds
 from streams.healing.state import IncidentRow, PoolRow
 from streams.kit.ids import tie_break
-from streams.policy.modes import paused, scopes_of
+from streams.policy.modes import paused, pauses_used, scopes_of
 
 HOUR_MS = 3_600_000
 
@@ -22,6 +23,8 @@ class Hold:
     reason: str
     until: int | None = None
     waits_for_people: bool = False
+    policies: tuple[PolicyVerdict, ...] = ()
+    """The records that hold it back, if it is records that do."""
 
 
 def held(desk: Desk, incident: IncidentRow, *, telling_only: bool) -> Hold | None:
@@ -36,10 +39,10 @@ def _pause(desk: Desk, asset_id: str) -> Hold | None:
     holders = paused(desk.world, asset_id, desk.now)
     if holders is None:
         return None
-    scopes = scopes_of(desk.world, asset_id)
+    used, scopes = pauses_used(desk.world, asset_id, desk.now), scopes_of(desk.world, asset_id)
     pauses = [p for r in desk.world.policies.values() if (p := r.pause) and not p.lifted and p.scope in scopes]
     ends = [p.until for p in pauses if p.until is not None and p.until > desk.now]
-    return Hold("pause", f"effects are paused by {holders}", min(ends, default=None), waits_for_people=True)
+    return Hold("pause", f"effects are paused by {holders}", min(ends, default=None), True, used)
 
 
 def _storm(desk: Desk, incident: IncidentRow) -> Hold | None:

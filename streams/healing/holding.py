@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.records import RemediationStatus, Scalar
-from streams.healing.desk import Desk, faded, seconds, tell
+from streams.healing.desk import Desk, faded, seconds, tell, with_policies
 from streams.healing.draft import PAUSED_KEY, action_key, cooldown_key, history_key
 from streams.healing.guards import HOUR_MS, Hold, backoff_ms
 from streams.healing.settings import PAGE, milliseconds
@@ -71,7 +71,7 @@ def suppress(desk: Desk, incident: IncidentRow, hold: Hold, evidence: dict[str, 
         return False
     release(desk, incident)
     due, told = _retry_at(desk, incident, hold)
-    row = incident.model_copy(
+    row = with_policies(incident, hold.policies).model_copy(
         update={"state": IncidentState.SUPPRESSED, "held_by": hold.guard, "waits": waits, "due_at": due}
     )
     if hold.guard == "pause":

@@ -15,7 +15,7 @@ no strategy left --> page (a person is told)
 from __future__ import annotations
 
 from schemas.records import AutonomyMode, RemediationStatus, Scalar
-from streams.healing.desk import Desk, seconds, tell, with_plan
+from streams.healing.desk import Desk, seconds, tell, with_plan, with_policies
 from streams.healing.draft import action_key
 from streams.healing.grouping import SYMPTOM, Root, bind, root_at_work, root_told
 from streams.healing.guards import Hold, held
@@ -26,7 +26,7 @@ from streams.healing.questions import Answer, Point, may, needs_approval, questi
 from streams.healing.ranking import Ranking, at_least, rank
 from streams.healing.settings import PAGE, milliseconds
 from streams.healing.state import ActionRow, IncidentRow, IncidentState
-from streams.policy.modes import approval
+from streams.policy.modes import approval, approval_used
 
 DRY = (AutonomyMode.OBSERVE, AutonomyMode.SUGGEST)
 
@@ -102,9 +102,10 @@ def _try(
         answer = _ask(desk, row, strategy, plan)
         row = with_plan(row, strategy, plan)
         epoch = desk.draft.asset(row.asset_id).epoch + 1
-        asked = {"policies": answer.verdicts, "obligations": answer.obligations, "fencing_epoch": epoch}
-        row = row.model_copy(update=asked)
         source, target = desk.world.assets.get(row.asset_id), desk.world.assets.get(plan.destination_id or "")
+        used = (*answer.verdicts, *desk.mode_used(strategy.id, source))
+        asked = {"policies": used, "obligations": answer.obligations, "fencing_epoch": epoch}
+        row = row.model_copy(update=asked)
         refusal = answer.reason if not answer.allowed else unmet(answer, source, target)
         mode = desk.mode(strategy.id, source)
         row = _tell_planned(desk, row, plan, mode, f"; {weighed}" if weighed else "", evidence)
@@ -175,6 +176,7 @@ def _await_approval(desk: Desk, row: IncidentRow) -> None:
 def settle_approval(desk: Desk, row: IncidentRow, approved: bool, by: str) -> None:
     """A person has answered. Guards are looked at again: the answer may have come late."""
     desk.draft.drop(action_key(row.action_id))
+    row = with_policies(row, approval_used(desk.world, row.action_id, desk.now))
     if not approved:
         row = tell(desk, row, RemediationStatus.DENIED, f"{row.strategy} is refused by {by}")
         update = {"tried": (*row.tried, row.strategy), "generation": row.generation + 1, "held_by": ""}

@@ -7,21 +7,37 @@ from streams.kit.world import World
 from streams.optimisation.situation import Situation
 from streams.policy.attributes import asset_attributes
 from streams.policy.gate import ask
+from streams.policy.modes import named
 from streams.policy.obligations import Duty, parse_all
 from streams.policy.port import Outcome, Point, PolicyHook, Question
 
 
 def ask_policy(
     hook: PolicyHook | None, world: World, r: Recommendation, s: Situation
-) -> tuple[str | None, tuple[str, ...]]:
-    """(why not or None, obligations to pass on): `require_approval`, `notify`, `redact` bind whoever acts on it."""
+) -> tuple[str | None, dict[str, str]]:
+    """(why not or None, what the record says of it): the policies that let it, and the obligations to pass on.
+
+    `require_approval` and `notify` bind whoever acts on it.
+    """
     if hook is None:
-        return None, ()
+        return None, {}
     answer = ask(hook, world, question(r, s))
     if answer.outcome is not Outcome.ALLOW:
         what = "a policy failed" if answer.outcome is Outcome.ERROR else "policy denies it"
-        return f"{what}: {answer.reason}", ()
-    return _unmet(answer.obligations, world, r, s), answer.obligations
+        return f"{what}: {answer.reason}", {}
+    said = {"policies": named(answer.verdicts)}
+    if answer.obligations:
+        said["obligations"] = "; ".join(answer.obligations)
+    return _unmet(answer.obligations, world, r, s), said
+
+
+def published(record: Recommendation, said: dict[str, str]) -> Recommendation:
+    """The record with what policy says of it, and without the evidence that is to be redacted."""
+    hidden = {
+        o.argument for o in parse_all(filter(None, said.get("obligations", "").split("; "))) if o.duty is Duty.REDACT
+    }
+    shown = {name: value for name, value in record.evidence.items() if name not in hidden}
+    return record.model_copy(update={"evidence": shown | said})
 
 
 def question(r: Recommendation, s: Situation) -> Question:

@@ -19,7 +19,7 @@ from streams.kit.world import World
 from streams.optimisation import wording
 from streams.optimisation.confidence import confidence_of
 from streams.optimisation.limits import Held, limit
-from streams.optimisation.permission import ask_policy
+from streams.optimisation.permission import ask_policy, published
 from streams.optimisation.proposal import DOWN, Proposal
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Situation
@@ -113,12 +113,10 @@ class Publication:
     def _permitted(self, p: Proposal, s: Situation, world: World, policy: PolicyHook | None) -> Held | None:
         """Publishes if policy lets it; else says what forbids it."""
         record = self._record(p, s)
-        denied, obligations = ask_policy(policy, world, record, s)
+        denied, said = ask_policy(policy, world, record, s)
         if denied is not None:
             return Held(p, "policy", denied)
-        if obligations:
-            record = record.model_copy(update={"evidence": {**record.evidence, "obligations": "; ".join(obligations)}})
-        self._publish(record)
+        self._publish(published(record, said))
         return None
 
     def _publish(self, r: Recommendation) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from schemas.records import PolicyRecord, PolicyVerdict
 from streams.kit.world import World
 from streams.policy.cedar import CedarPolicySet, PolicyLoadError, content_version
-from streams.policy.obligations import ObligationError, parse_all
+from streams.policy.obligations import Duty, ObligationError, parse_all
 from streams.policy.port import Answer, Outcome, PolicyHook, Preference, Question
 from streams.policy.settings import PolicySettings
 
@@ -47,7 +47,17 @@ class PolicyGate:
         hooks = self.asked(records)
         if not hooks:
             return self.default()
-        return combine([ask_one(hook, question) for hook in hooks])
+        return self.binding(combine([ask_one(hook, question) for hook in hooks]))
+
+    def binding(self, answer: Answer) -> Answer:
+        """An allow that obliges to what nobody here meets is a deny, and says so."""
+        own = [o for o in parse_all(answer.obligations) if o.duty is Duty.CUSTOM]
+        unmet = [o.text for o in own if o.text.partition(":")[0].strip() not in self.settings.met_obligations]
+        if not unmet:
+            return answer
+        reason = f"nobody here meets {', '.join(unmet)} (policy.met_obligations)"
+        verdict = PolicyVerdict(id="obligations", version=self.version, allowed=False, reason=reason)
+        return Answer(Outcome.DENY, (*answer.verdicts, verdict))
 
     def soft_terms_within(self, records: Mapping[str, PolicyRecord]) -> tuple[Preference, ...]:
         """The preferences of every hook and set that has some, in the order of asking."""

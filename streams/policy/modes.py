@@ -6,7 +6,9 @@ of equal standing disagree the more cautious one counts, so that the answer neve
 
 from __future__ import annotations
 
-from schemas.records import Approval, Asset, AutonomyMode, Budget, ModeRule, Pause
+from collections.abc import Iterable
+
+from schemas.records import Approval, Asset, AutonomyMode, Budget, ModeRule, Pause, PolicyRecord, PolicyVerdict
 from streams.kit.world import World
 
 _CAUTION = (AutonomyMode.AUTO, AutonomyMode.APPROVE, AutonomyMode.SUGGEST, AutonomyMode.OBSERVE, AutonomyMode.UNKNOWN)
@@ -17,12 +19,10 @@ def autonomy(world: World, strategy: str, tenant: str, environment: str, default
 
     A mode that this version does not know counts as `observe`: nothing is done on a word that is not understood.
     """
-    wanted = (strategy, tenant, environment)
-    matching = [rule for record in world.policies.values() if (rule := record.mode) and _matches(rule, wanted)]
-    if not matching:
+    best = _mode_record(world, strategy, tenant, environment)
+    if best is None or best.mode is None:
         return default
-    best = max(matching, key=lambda rule: (_specificity(rule), _CAUTION.index(rule.mode)))
-    return AutonomyMode.OBSERVE if best.mode is AutonomyMode.UNKNOWN else best.mode
+    return AutonomyMode.OBSERVE if best.mode.mode is AutonomyMode.UNKNOWN else best.mode.mode
 
 
 def paused(world: World, asset: Asset | str, now: int) -> str | None:
@@ -30,23 +30,102 @@ def paused(world: World, asset: Asset | str, now: int) -> str | None:
 
     Of one holder's records for one scope the newest counts; nobody can lift another's pause.
     """
-    scopes = scopes_of(world, asset)
-    newest: dict[tuple[str, str], tuple[int, bool, Pause]] = {}
-    for record in world.policies.values():
-        pause = record.pause
-        if pause is not None and pause.scope in scopes:
-            key = (pause.scope, pause.holder)
-            candidate = (record.at, not pause.lifted, pause)
-            if key not in newest or candidate[:2] > newest[key][:2]:
-                newest[key] = candidate
-    holders = {p.holder for _, _, p in newest.values() if not p.lifted and (p.until is None or now < p.until)}
-    return ", ".join(sorted(holders)) or None
+    return ", ".join(sorted({pause.holder for _, pause in _pauses(world, asset, now)})) or None
 
 
 def approval(world: World, action_id: str, now: int) -> Approval | None:
     """The newest answer about this action that has not expired; a refusal counts before an approval as new."""
+    record = _approval_record(world, action_id, now)
+    return record.approval if record is not None else None
+
+
+def budget(world: World, scope: str) -> Budget | None:
+    """The lowest budget for exactly this scope (USD per hour); None = not limited."""
+    record = _budget_record(world, scope)
+    return record.budget if record is not None else None
+
+
+def budgets_of(world: World, asset: Asset | str) -> tuple[Budget, ...]:
+    """Each budget that binds this asset, the narrowest scope first."""
+    found = (budget(world, scope) for scope in reversed(scopes_of(world, asset)))
+    return tuple(b for b in found if b is not None)
+
+
+def mode_used(world: World, strategy: str, tenant: str, environment: str) -> tuple[PolicyVerdict, ...]:
+    """The record that `autonomy` goes by, for a decision to name; none = the default."""
+    record = _mode_record(world, strategy, tenant, environment)
+    if record is None or record.mode is None:
+        return ()
+    mode = record.mode.mode
+    return (_used(record, f"mode {mode}", allowed=mode in (AutonomyMode.AUTO, AutonomyMode.APPROVE)),)
+
+
+def pauses_used(world: World, asset: Asset | str, now: int) -> tuple[PolicyVerdict, ...]:
+    """The records behind `paused`."""
+    return tuple(_used(r, f"paused by {p.holder}", allowed=False) for r, p in _pauses(world, asset, now))
+
+
+def approval_used(world: World, action_id: str, now: int) -> tuple[PolicyVerdict, ...]:
+    """The record behind `approval`."""
+    record = _approval_record(world, action_id, now)
+    if record is None or record.approval is None:
+        return ()
+    given = record.approval
+    return (_used(record, f"{'approved' if given.approved else 'refused'} by {given.by}", allowed=given.approved),)
+
+
+def budgets_used(world: World, scopes: Iterable[str]) -> tuple[PolicyVerdict, ...]:
+    """The records behind the budgets of exactly these scopes; a budget bounds and does not deny by itself."""
+    found = (_budget_record(world, scope) for scope in scopes)
+    return tuple(
+        _used(r, f"{b.scope} may cost {b.limit_usd_per_hour:.2f} USD/h", allowed=True)
+        for r in found
+        if r is not None and (b := r.budget) is not None
+    )
+
+
+def named(verdicts: Iterable[PolicyVerdict]) -> str:
+    """`pause:ada:*@7, mode:...@3`: for a sentence."""
+    return ", ".join(f"{v.id}@{v.version}" for v in verdicts)
+
+
+def _used(record: PolicyRecord, what: str, *, allowed: bool) -> PolicyVerdict:
+    reason = f"{what}: {record.reason}" if record.reason else what
+    return PolicyVerdict(id=record.id, version=record.version, allowed=allowed, reason=reason)
+
+
+def _mode_record(world: World, strategy: str, tenant: str, environment: str) -> PolicyRecord | None:
+    wanted = (strategy, tenant, environment)
+    matching = [(rule, r) for r in world.policies.values() if (rule := r.mode) is not None and _matches(rule, wanted)]
+    if not matching:
+        return None
+    return max(matching, key=lambda m: (_specificity(m[0]), _CAUTION.index(m[0].mode), m[1].id))[1]
+
+
+def _pauses(world: World, asset: Asset | str, now: int) -> list[tuple[PolicyRecord, Pause]]:
+    """The pauses that hold now, in order of their records' ids."""
+    scopes = scopes_of(world, asset)
+    newest: dict[tuple[str, str], PolicyRecord] = {}
+    for record in world.policies.values():
+        pause = record.pause
+        if pause is not None and pause.scope in scopes:
+            key = (pause.scope, pause.holder)
+            newest[key] = max(newest.get(key, record), record, key=_standing_of_pause)
+    return [
+        (record, pause)
+        for record in sorted(newest.values(), key=lambda r: r.id)
+        if (pause := record.pause) is not None and not pause.lifted and (pause.until is None or now < pause.until)
+    ]
+
+
+def _standing_of_pause(record: PolicyRecord) -> tuple[int, bool, str]:
+    """The newest counts, and of two as new the one that holds."""
+    return record.at, record.pause is not None and not record.pause.lifted, record.id
+
+
+def _approval_record(world: World, action_id: str, now: int) -> PolicyRecord | None:
     answers = [
-        (record.at, not answer.approved, record.id, answer)
+        (record.at, not answer.approved, record.id, record)
         for record in world.policies.values()
         if (answer := record.approval) is not None
         and answer.action_id == action_id
@@ -55,16 +134,13 @@ def approval(world: World, action_id: str, now: int) -> Approval | None:
     return max(answers, key=lambda a: a[:3])[3] if answers else None
 
 
-def budget(world: World, scope: str) -> Budget | None:
-    """The lowest budget for exactly this scope (USD per hour); None = not limited."""
-    budgets = [b for record in world.policies.values() if (b := record.budget) and b.scope == scope]
-    return min(budgets, key=lambda b: b.limit_usd_per_hour) if budgets else None
-
-
-def budgets_of(world: World, asset: Asset | str) -> tuple[Budget, ...]:
-    """Each budget that binds this asset, the narrowest scope first."""
-    found = (budget(world, scope) for scope in reversed(scopes_of(world, asset)))
-    return tuple(b for b in found if b is not None)
+def _budget_record(world: World, scope: str) -> PolicyRecord | None:
+    found = [
+        (b.limit_usd_per_hour, record.id, record)
+        for record in world.policies.values()
+        if (b := record.budget) is not None and b.scope == scope
+    ]
+    return min(found, key=lambda f: f[:2])[2] if found else None
 
 
 def scopes_of(world: World, asset: Asset | str) -> tuple[str, ...]:

@@ -15,6 +15,11 @@ class PolicySettings(BaseModel):
         description="true or false: the answer while no policy set and no hook is loaded at all. As soon as one is "
         "loaded, only what it permits is allowed. Source: so that a first run does something.",
     )
+    met_obligations: frozenset[str] = Field(
+        frozenset(),
+        description="obligations of your own (`x.<name>`) that whoever acts on decisions here meets; those of "
+        "executors.met_obligations count too. An allow that obliges to another one is a deny. Source: ours.",
+    )
     opa_url: str | None = Field(
         None,
         description="URL of a rule of an Open Policy Agent, such as http://127.0.0.1:8181/v1/data/maestro/decision; "

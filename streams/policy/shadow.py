@@ -72,11 +72,11 @@ class ShadowGate(PolicyGate):
     def decide_within(self, records: Mapping[str, PolicyRecord], question: Question) -> Answer:
         self.asks += 1
         answers = [(hook.id, ask_one(hook, question)) for hook in self.asked(records)]
-        now = combine([answer for _, answer in answers]) if answers else self.default()
+        now = self.binding(combine([answer for _, answer in answers])) if answers else self.default()
         kept = [answer for name, answer in answers if name != self.next_set.id]
         self.replaces |= len(kept) < len(answers)
         self.others |= {name for name, _ in answers}
-        would_be = combine([*kept, ask_one(self.next_set, question)])
+        would_be = self.binding(combine([*kept, ask_one(self.next_set, question)]))
         if (now.outcome, now.obligations) != (would_be.outcome, would_be.obligations):
             self._note(Change(Asked.by(question), now, would_be))
         return now

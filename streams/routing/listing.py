@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from schemas.records import Candidate, PolicyVerdict
+from streams.policy.modes import budgets_used
 from streams.routing import wording
 from streams.routing.case import Case
 from streams.routing.columns import Flags, Floats
@@ -33,14 +34,17 @@ def candidates(case: Case) -> tuple[Candidate, ...]:
 
 
 def verdicts(case: Case) -> tuple[PolicyVerdict, ...]:
-    """Each distinct verdict once: the target's first, then in the order of asking, then what the soft terms say."""
+    """Each distinct verdict once: the target's first, then in the order of asking, then soft terms and budgets."""
     answers = list(case.permissions.answers.items())
     target = case.selection.target
     if target is not None:
         index = int(case.scores.index[target])
         answers.sort(key=lambda entry: entry[0] != index)
     asked = (verdict for _, answer in answers for verdict in answer.verdicts)
-    return tuple(dict.fromkeys((*asked, *case.soft.verdicts)))
+    fleet = case.permissions.fleet
+    scopes = [scope for scope in (f"tenant:{case.ask.job.tenant}", "*") if scope in fleet.budgets]
+    budgets = budgets_used(fleet.world, scopes) if scopes else ()
+    return tuple(dict.fromkeys((*asked, *case.soft.verdicts, *budgets)))
 
 
 def figures_of(case: Case, index: int) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from schemas.records import JobRequest, PolicyVerdict
 from streams.kit import ids
 from streams.policy.gate import ask
-from streams.policy.modes import approval
+from streams.policy.modes import approval, approval_used
 from streams.policy.obligations import Duty, Obligation, parse_all
 from streams.policy.port import Outcome, Point, PolicyHook, Question
 from streams.routing import wording
@@ -74,7 +74,11 @@ class Permissions:
             said = "policy error" if answer.outcome is Outcome.ERROR else "denied by policy"
             return Permission(False, answer.verdicts, (), (f"{said} {answer.reason}",))
         unmet = tuple(text for o in parse_all(answer.obligations) if (text := self._unmet(index, o)) is not None)
-        return Permission(not unmet, answer.verdicts, answer.obligations, unmet)
+        verdicts = answer.verdicts
+        if any(o.duty is Duty.REQUIRE_APPROVAL for o in parse_all(answer.obligations)):
+            action_id = approval_id(self.job.id, self.frame.id_of(index))
+            verdicts += approval_used(self.fleet.world, action_id, self.at)
+        return Permission(not unmet, verdicts, answer.obligations, unmet)
 
     def _full(self, index: int) -> str:
         capacity = float(self.frame.floats("capacity")[index])

@@ -420,6 +420,19 @@ def test_policy_is_asked_before_a_recommendation_is_published() -> None:
     assert told.evidence["held_by"] == "policy"
 
 
+def test_a_recommendation_names_the_policies_it_went_by_and_shows_no_redacted_evidence() -> None:
+    def run(annotation: str) -> tuple[CedarPolicySet, Recommendation]:
+        policy = CedarPolicySet({"p": f'@id("a")\n{annotation}\npermit (principal, action, resource);'})
+        return policy, one(Bench(policy=policy).say(every(5, 10, saturation=0.95, cost_usd_per_hour=10)))
+
+    policy, told = run("")
+    assert told.evidence["policies"] == f"a@{policy.version}"
+    name = next(iter(told.evidence))
+    _, hidden = run(f'@obligation("redact:{name}")')
+    assert hidden.evidence.keys() == {*told.evidence, "obligations"} - {name}
+    assert hidden.evidence["obligations"] == f"redact:{name}"
+
+
 def test_obligations_are_passed_on_and_kept() -> None:
     def run(obligation: str) -> Bench:
         policy = CedarPolicySet({"p": f'@id("a")\n@obligation("{obligation}")\npermit (principal, action, resource);'})

@@ -12,6 +12,8 @@ from streams.policy.gate import PolicyGate, ask, combine
 from streams.policy.obligations import Duty, ObligationError, max_cost_usd_per_hour, parse, split
 from streams.policy.port import Answer, Outcome, Point, Question
 from streams.policy.settings import PolicySettings
+from topology.engines import build_gate
+from topology.settings import Settings
 
 PERMIT = '@id("base")\npermit (principal, action, resource);\n'
 FORBID = PERMIT + '@id("frozen")\n@reason("change freeze")\nforbid (principal, action, resource);\n'
@@ -99,6 +101,29 @@ def test_all_must_allow_and_every_verdict_is_kept() -> None:
 def test_obligations_of_all_are_united() -> None:
     gate = PolicyGate([Hook("a", obligations=("notify:x", "max_cost:3")), Hook("b", obligations=("notify:x",))])
     assert gate.decide(ASKED).obligations == ("max_cost:3", "notify:x")
+
+
+@pytest.mark.parametrize(("met", "allowed"), [((), False), (("x.tag",), False), (("x.tag", "x.page"), True)])
+def test_setting_met_obligations_says_which_own_ones_are_met(met: tuple[str, ...], allowed: bool) -> None:
+    settings = PolicySettings(met_obligations=frozenset(met))
+    answer = PolicyGate([Hook("a", obligations=("x.page:night", "x.tag", "notify:x"))], settings=settings).decide(ASKED)
+    assert answer.allowed is allowed
+    assert answer.obligations == (("notify:x", "x.page:night", "x.tag") if allowed else ())
+    assert ("nobody here meets x.page:night" in answer.reason) is not allowed
+
+
+def test_what_executors_meet_counts_for_the_gate_too() -> None:
+    settings = Settings(executors={"met_obligations": ["x.tag"]})
+    assert build_gate(settings, [Hook("a", obligations=("x.tag",))]).decide(ASKED).allowed
+
+
+def test_contradictory_policies_are_a_deny_that_names_each() -> None:
+    yes = '@id("yes")\npermit (principal, action, resource);\n'
+    no = '@id("no")\nforbid (principal, action, resource);\n'
+    both = CedarPolicySet({"a.cedar": yes + no})
+    answer = PolicyGate([Hook("also-yes")], both).decide(ASKED)
+    assert answer.outcome is Outcome.DENY
+    assert [v.id for v in answer.verdicts if not v.allowed] == ["no"]
 
 
 def test_an_error_outranks_a_deny_but_hides_nothing() -> None:

@@ -9,7 +9,7 @@ from streams.healing.questions import beyond_us, may, needs_approval, question, 
 from streams.healing.settings import PAGE
 from streams.kit.world import World
 from streams.policy.attributes import environment_of
-from streams.policy.modes import approval, autonomy, paused
+from streams.policy.modes import approval, approval_used, autonomy, mode_used, named, paused, pauses_used
 from streams.policy.port import Point, PolicyHook
 
 
@@ -26,7 +26,8 @@ class Clearance:
         source = world.assets.get(order.asset_id)
         holders = paused(world, source if source is not None else order.asset_id, now)
         if holders is not None:
-            return f"effects are paused by {holders}"
+            used = pauses_used(world, source if source is not None else order.asset_id, now)
+            return f"effects are paused by {holders} ({named(used)})"
         destination = destination_of(order, world)
         failback = bool(order.actions) and order.actions[0].type == "failback"
         asked = question(Point.ACTION_EXECUTED, order.strategy, order.asset_id, source, destination, failback=failback)
@@ -45,10 +46,11 @@ class Clearance:
         tenant, environment = (source.tenant or "", environment_of(source)) if source is not None else ("", "")
         mode = autonomy(world, order.strategy, tenant, environment, self.default_mode)
         if mode in (AutonomyMode.OBSERVE, AutonomyMode.SUGGEST):
-            return f"mode of {order.strategy} is now {mode}"
+            used = named(mode_used(world, order.strategy, tenant, environment))
+            return f"mode of {order.strategy} is now {mode}{f' ({used})' if used else ''}"
         given = approval(world, order.action_id, now)
         if given is not None and not given.approved:
-            return f"refused by {given.by}"
+            return f"refused by {given.by} ({named(approval_used(world, order.action_id, now))})"
         if given is None and (needs_approval(obligations) or (mode is AutonomyMode.APPROVE and order.strategy != PAGE)):
             return "it has no approval that is still valid"
         return None

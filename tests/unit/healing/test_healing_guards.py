@@ -266,6 +266,28 @@ def test_obligations_bind(make_bench):
     assert "keep_in_region:us-east-1: svc-beta is in us-central1" in told[1].reason
 
 
+def versions(record):
+    return {v.id: (v.version, v.allowed) for v in record.policies}
+
+
+def test_a_remediation_names_the_records_of_mode_approval_and_pause(make_bench):
+    bench = make_bench().golden()
+    bench.mode(AutonomyMode.APPROVE, strategy="failover")
+    planned, awaiting = bench.anomaly()
+    mode_id = next(i for i in versions(planned) if i.startswith("mode-"))
+    assert versions(planned)[mode_id] == ("1", True)
+    told = bench.approve(awaiting.action_id, 5)
+    assert versions(told[-1])[f"approval-{awaiting.action_id}"] == ("1", True)
+    assert mode_id in versions(told[-1])
+    held = make_bench().golden()
+    held.pause("release-42", -1)
+    suppressed = held.anomaly()[-1]
+    assert suppressed.status is RemediationStatus.SUPPRESSED
+    assert versions(suppressed)["pause-release-42"] == ("1", False)
+    resumed = held.pause("release-42", 5, lifted=True)
+    assert "pause-release-42" not in versions(resumed[-1]), "what no longer holds is no longer named"
+
+
 # --- failback -----------------------------------------------------------------------------------------------------
 
 

@@ -238,6 +238,7 @@ def test_an_approval_lets_a_waiting_job_run(make_rig):
     rig.wait(2)
     routed = rig.policy_record(answer(True, rig.at))
     assert [(d.outcome, d.target_id, d.obligations) for d in routed] == [("routed", "a", ("require_approval",))]
+    assert any(v.reason.startswith("approved by") for v in routed[0].policies)
 
 
 @pytest.mark.parametrize("scope", ["*", "tenant:acme"])
@@ -249,6 +250,7 @@ def test_a_budget_is_a_limit(rig, scope):
     rig.policy_record(PolicyRecord(id="b", kind="budget", version="1", budget=body, at=rig.at))
     decision = rig.route("after", tenant="acme", weights={"latency": 1})
     assert decision.target_id == "cheap"
+    assert ("b", "1") in [(v.id, v.version) for v in decision.policies]
     assert any(f"budget of {scope} 20.00 USD/h" in r for c in decision.candidates for r in c.reasons)
     rig.seen("policies", "b", None)
     assert rig.route("lifted", tenant="acme", weights={"latency": 1}).target_id == "dear"
