@@ -9,7 +9,8 @@ CONSTANT_FLOOR = 0.005
 """Share of the value that counts as one deviation while a series has never changed: no other scale is known."""
 STEP_FLOOR = 0.5
 """Share of the usual size of the series' own steps."""
-TINY = 1e-100
+TINY = 1e-36
+"""Single precision holds it, and its quotients with what is as small."""
 FAST = 0.3
 """EW rate per sample of the local level, which a jump is measured from."""
 WHITE = 2.0 / (2.0 - FAST)

@@ -14,15 +14,8 @@ from schemas.records import AnomalyKind, Severity
 from streams.kit.kernel import kernel
 from streams.telemetry import flapping, incident, rarity, reading, season, stamps
 from streams.telemetry.incident import ACCEPTED, CHANGED, NONE, OPENED, RETURNED
-from streams.telemetry.record import (
-    QUANTUM,
-    READING,
-    RING,
-    ReadingRecord,
-    SeriesRecord,
-    SettingsRecord,
-    numbers,
-)
+from streams.telemetry.record import QUANTUM, RING, SeriesRecord
+from streams.telemetry.scratch import READING, ReadingRecord, SettingsRecord, numbers
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import NO_TRIGGER, NORMAL, SeriesState
 

@@ -18,7 +18,7 @@ from streams.telemetry.assets import Assets
 from streams.telemetry.detector import AnomalyDetector
 from streams.telemetry.monitor import HealthMonitor
 from streams.telemetry.partition import TelemetryPartition
-from streams.telemetry.record import numbers
+from streams.telemetry.scratch import numbers
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import SeriesState, decode, encode
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from streams.kit.kernel import kernel
 from streams.telemetry import flapping, shapes, tails
-from streams.telemetry.record import RING, ReadingRecord, SeriesRecord, SettingsRecord
+from streams.telemetry.record import RING, SeriesRecord
+from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import DRIFT, JUMP
 
 LOCAL_SAMPLES = 8

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from streams.kit.kernel import kernel
 from streams.telemetry.evidence import weigh
-from streams.telemetry.record import ReadingRecord, SeriesRecord, SettingsRecord
+from streams.telemetry.record import SeriesRecord
+from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import NORMAL
 
 Long = Annotated[int, "<i8"]

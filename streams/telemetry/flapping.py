@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streams.kit.kernel import kernel
-from streams.telemetry.record import SeriesRecord, SettingsRecord
+from streams.telemetry.record import SeriesRecord
+from streams.telemetry.scratch import SettingsRecord
 
 HISTORY_BITS = 21
 HISTORY_MASK = (1 << HISTORY_BITS) - 1

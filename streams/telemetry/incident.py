@@ -15,7 +15,8 @@ import math
 
 from streams.kit.kernel import kernel
 from streams.telemetry import flapping, kinds, shapes, tails
-from streams.telemetry.record import RING, ReadingRecord, SeriesRecord, SettingsRecord
+from streams.telemetry.record import RING, SeriesRecord
+from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import (
     ACTIVITY,
     DRIFT,
@@ -40,6 +41,7 @@ SIGMA = 1.25
 WANDERS = 2.2
 """Above this ratio of residual to jump scale the level itself moves: a jump is judged against the last few samples."""
 SOON_SAMPLES = 32
+MOST = 30_000
 OPENINGS_MEMORY = 2000.0
 ALWAYS_SHARE = 0.05
 """A series that opens incidents on more than this share of its samples has always been like that."""
@@ -107,7 +109,7 @@ def _level_may_open(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord) -> boo
 def open_as(s: SeriesRecord, trigger: int, m: ReadingRecord) -> None:
     """Freezes the baseline as it was before the sample; the ring already holds the sample."""
     soon = s.closed_sample > 0 and s.samples - s.closed_sample < SOON_SAMPLES
-    s.reopened = s.reopened + 1 if soon else 0
+    s.reopened = min(s.reopened + 1, MOST) if soon else 0
     s.openings = _openings(s) + 1.0
     s.opened_sample = s.samples
     s.started_at = s.last_at
@@ -141,7 +143,7 @@ def follow(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord) -> int:
     off = abs(v) > c.leave_z
     sign = 1 if v > 0 else -1
     if off and sign != s.last_sign:
-        s.flips += 1
+        s.flips = min(s.flips + 1, MOST)
         s.last_sign = sign
     calm = not off
     if s.kind == DRIFT:

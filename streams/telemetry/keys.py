@@ -62,7 +62,7 @@ class Keys:
         self._ends[self.count : new + 1] = ends
         first = self.count
         if 2 * new > len(self._table):
-            self._table, first = np.full(_power_of_two(3 * new), FREE, np.int32), 0
+            self._table, first = np.full(_power_of_two(2 * new), FREE, np.int32), 0
         _enter(self._table, self._bytes, self._ends, first, new)
         self.count = new
 

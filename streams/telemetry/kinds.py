@@ -6,7 +6,8 @@ import math
 
 from streams.kit.kernel import kernel
 from streams.telemetry import baseline, shapes
-from streams.telemetry.record import RING, ReadingRecord, SeriesRecord, SettingsRecord, Window
+from streams.telemetry.record import RING, SeriesRecord
+from streams.telemetry.scratch import ReadingRecord, SettingsRecord, Window
 from streams.telemetry.state import ACTIVITY, DRIFT, DROP, JUMP, LEVEL, OSCILLATION, SHIFT, SPIKE
 
 MEMORY_OF_KIND = 40

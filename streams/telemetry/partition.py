@@ -23,8 +23,8 @@ from streams.telemetry.assets import Assets
 from streams.telemetry.block import DONE, SILENCE, STRANGER, TIMER, Samples
 from streams.telemetry.causes import NO_NUMBER, UNNAMED, read
 from streams.telemetry.places import REMEMBERED_SERIES, Interned, Senders
-from streams.telemetry.record import READING
 from streams.telemetry.rows import Rows
+from streams.telemetry.scratch import READING
 from streams.telemetry.snapshot import Snapshot
 from streams.telemetry.state import SeriesState
 from streams.telemetry.table import SeriesTable

@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from streams.kit.kernel import kernel
-from streams.telemetry.record import STEPS, ReadingRecord, SeriesRecord
+from streams.telemetry.record import STEPS, SeriesRecord
+from streams.telemetry.scratch import ReadingRecord
 from streams.telemetry.state import NORMAL
 
 BEGIN_SAMPLES = 10

@@ -25,6 +25,9 @@ LOCAL_RATE, TREND_FAST, TREND_SLOW = 0.1, 0.03, 0.002
 DAY_RATE = 0.1
 """Least weight of the newest day in a level by time of day."""
 DAY_MS = 86_400_000
+DAYS_LIMIT = 32_767.0
+"""Values are at most 32 bins apart."""
+GOLDEN = 0.6180339887498949
 PAIR = 0.8
 """Weight of the step and of the local level; two that always agreed would have 0.71."""
 PEAK_SAMPLES = 300.0
@@ -84,15 +87,22 @@ def _time_of_day(s: SeriesRecord, at: int, y: float) -> float:
     hour = at % DAY_MS * HOURS // DAY_MS
     if not s.days_known >> hour & 1:
         s.days_known |= 1 << hour
-        s.days[hour] = y
+        s.days[hour] = _thousandths(y, 0.5)
         return 0.0
-    level = float(s.days[hour])
+    level = s.days[hour] / 1000.0
     recent = min(s.interval_ms * (DAY_RATE * HOURS / DAY_MS), 0.5)
-    s.days[hour] = level + max(1.0 / (2.0 + s.samples / HOURS), recent) * (y - level)
+    learned = level + max(1.0 / (2.0 + s.samples / HOURS), recent) * (y - level)
+    s.days[hour] = _thousandths(learned, s.samples * GOLDEN % 1.0)
     if at - s.first_at <= DAY_MS:
         return 0.0
     since = max(s.samples - DAY_MS / s.interval_ms, 0.0)
     return tail.learn(s, DAY, abs(y - level), max(1.0 / (1.0 + since), RATE))
+
+
+@kernel
+def _thousandths(y: float, share: float) -> int:
+    """Of a bin; rounded up from `share` on, so that steps far below one are learned all the same, on average."""
+    return int(min(max(math.floor(1000.0 * y + share), -DAYS_LIMIT), DAYS_LIMIT))
 
 
 @kernel

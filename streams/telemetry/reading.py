@@ -10,7 +10,8 @@ import math
 
 from streams.kit.kernel import kernel
 from streams.telemetry import baseline, season, tails
-from streams.telemetry.record import ReadingRecord, SeriesRecord, SettingsRecord
+from streams.telemetry.record import SeriesRecord
+from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 
 FAST = baseline.FAST
 SLOW, ACTIVE = 0.06, 0.1

@@ -14,7 +14,8 @@ import numpy as np
 
 from streams.kit.kernel import kernel
 from streams.telemetry import period, tails
-from streams.telemetry.record import BUCKETS, ReadingRecord, SeriesRecord, SettingsRecord
+from streams.telemetry.record import BUCKETS, SeriesRecord
+from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 
 MIN_SEASON_SAMPLES = 40
 SEASON_ENTER, SEASON_LEAVE = 0.8, 1.0
@@ -127,7 +128,8 @@ def search(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: flo
     """Tries a period that the history shows, if it is another and promises more than the season in use."""
     if not period.note(s, m, at, x) or (s.season_ms > 0 and _refined(s, c, m, at)):
         return
-    gained = (s.flat_error * s.flat_error - s.season_error * s.season_error) / ABSOLUTE
+    flat, seasonal = 1.0 * s.flat_error, 1.0 * s.season_error  # in double precision: their squares may be as large
+    gained = (flat * flat - seasonal * seasonal) / ABSOLUTE
     if s.seasonal and m.explained < BETTER * gained:
         return
     if not _confirmed(s, m):

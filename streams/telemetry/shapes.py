@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 
 from streams.kit.kernel import kernel
-from streams.telemetry.record import QUANTUM, RING, SeriesRecord, Window
+from streams.telemetry.record import QUANTUM, RING, SeriesRecord
+from streams.telemetry.scratch import Window
 from streams.telemetry.state import DRIFT, OSCILLATION, SHIFT, VARIANCE
 
 CLEARLY = 0.75

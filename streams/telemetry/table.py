@@ -1,7 +1,7 @@
 """The series of one partition: one fixed-size record each in one array, found by the key of its row.
 
     keys:     '["series","svc-a","latency_ms"]' -> slot
-    records:  |slot 0|slot 1| ... |slot n-1| room |      SERIES, 840 bytes each
+    records:  |slot 0|slot 1| ... |slot n-1| room |      SERIES, 872 bytes each
     timers:   a heap over the slots                      changes: the slots written since the last flush
 
 A slot whose record has no samples is dead: its series was forgotten. It keeps its key until the table is packed.

@@ -118,5 +118,5 @@ def test_what_is_usual_at_another_time_of_the_season_is_an_incident_and_the_reco
 def test_a_weak_series_of_tiny_steps_does_not_stop_the_search() -> None:
     detector = Detector()
     for i in range(200):
-        detector.step(T0 + i * 60_000, 5e-324 * (i % 3) if i < 100 else 1e30 * (i % 2))
+        detector.step(T0 + i * 60_000, 1e-44 * (i % 3) if i < 100 else 1e30 * (i % 2))
     assert detector.state.quantum > 0.0
