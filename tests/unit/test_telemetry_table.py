@@ -103,3 +103,13 @@ def test_what_was_taken_for_a_flush_does_not_change_with_the_table() -> None:
     table.add([b"%d" % i for i in range(500)])
     assert list(taken) == [(b"one", encode(row))]
     assert list(table.snapshot(table.take_changes())) == [(b"one", None)]
+
+
+def test_a_series_takes_less_than_a_kilobyte_of_memory_with_its_key_timer_and_place() -> None:
+    count, table = 100_000, SeriesTable()
+    table.add([key_of(f"asset-{i // 25:05d}", f"metric_{i % 25}_ms") for i in range(count)])
+    per_slot = (table._bytes, table.unit, table.prefix, *table.timers[:3], table.changes.slots, table.changes.is_in)
+    keys = table.keys
+    size = sum(a.itemsize * a[0].size for a in per_slot)
+    size += (int(keys._ends[keys.count]) + keys._ends.nbytes + keys._table.nbytes) / count
+    assert size < 1_000
