@@ -77,7 +77,7 @@ def _double(s: SeriesRecord, downwards: bool) -> None:
     for i in range(len(s.z_scale)):
         s.z_scale[i] *= 0.5
     for i in range(len(s.days)):
-        s.days[i] = int(math.floor(0.5 * s.days[i]))
+        s.days[i] = math.floor(0.5 * s.days[i])
     _survey(s)
 
 
