@@ -7,7 +7,8 @@
 Invariant: after any prefix of the log, the committed rows are the state after a whole number of flushes.
 
 *Void* keys are those whose newest version in the log is not committed. Compaction would keep that one and drop the
-committed one, so whoever owns the partition writes them again before anything else.
+committed one, so whoever owns the partition writes them again before anything else. The same goes for the marker and
+the outbox (`end_is_void`): of a flush without rows they are all that there is.
 
 In the compacted part of a log, markers and claims are missing (a newer one has the same key). There, rows of a flush
 whose marker is gone are committed, or are overwritten further on by the repair; so they count as committed as soon as
@@ -39,21 +40,29 @@ class Position:
     applied: Mapping[str, Applied] = field(default_factory=dict)
     void: frozenset[bytes] = frozenset()
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    end_is_void: bool = False
+    """The newest marker or outbox in the log is not of a committed flush."""
+
+    @property
+    def needs_repair(self) -> bool:
+        return bool(self.void) or self.end_is_void
 
     def encode(self) -> bytes:
         last = None if self.last is None else [*self.last.owner, self.last.seq]
         void = sorted(key.hex() for key in self.void)
-        return json.dumps([self.restart_at, last, self.applied, void, list(self.attempts.values())]).encode()
+        attempts = list(self.attempts.values())
+        return json.dumps([self.restart_at, last, self.applied, void, attempts, self.end_is_void]).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Position:
-        restart_at, last, applied, void, attempts = json.loads(data)
+        restart_at, last, applied, void, attempts, *later = json.loads(data)
         return cls(
             restart_at,
             FlushId(Owner(*last[:2]), last[2]) if last else None,
             {topic: Applied(*at) for topic, at in applied.items()},
             frozenset(bytes.fromhex(key) for key in void),
             {attempt[0]: Attempt(*attempt) for attempt in attempts},
+            bool(later and later[0]),
         )
 
 
@@ -68,6 +77,7 @@ class Replay:
         self.last, self.applied = start.last, dict(start.applied)
         self.owner = owner or (start.last.owner if start.last else NOBODY)
         self._void: dict[bytes, int] = dict.fromkeys(start.void, -1)
+        self._end_is_void = start.end_is_void
         self.attempts: dict[str, Attempt] = dict(start.attempts)
         self._restart_at = start.restart_at
         self._rows: dict[bytes, bytes | None] = {}
@@ -116,7 +126,8 @@ class Replay:
         return frozenset(self._void)
 
     def position(self) -> Position:
-        return Position(self._restart_at, self.last, dict(self.applied), self.void, dict(self.attempts))
+        attempts = dict(self.attempts)
+        return Position(self._restart_at, self.last, dict(self.applied), self.void, attempts, self._end_is_void)
 
     def outbox(self) -> list[Output]:
         """Outputs of the last committed flush: they may not have been delivered."""
@@ -128,6 +139,8 @@ class Replay:
         if not self._is_current(flush.owner):
             if key[:1] == ROW:
                 self._void[key[1:]] = offset
+            else:
+                self._end_is_void = True
             return
         if self._pending_id != flush:
             self._commit_pending()
@@ -140,6 +153,7 @@ class Replay:
 
     def _marker(self, offset: int, marker: changelog.Marker) -> None:
         if not self._is_current(marker.flush.owner):
+            self._end_is_void = True
             return
         if self._pending_id != marker.flush:
             self._commit_pending()
@@ -147,6 +161,7 @@ class Replay:
         self._outbox_missing = set(range(marker.chunks)) != set(self._chunks)
         self._outbox = [self._chunks[index] for index in sorted(self._chunks)]
         self._restart_at, self.last, self.applied = self._pending_from, marker.flush, dict(marker.applied)
+        self._end_is_void = False
         self._commit_pending()
 
     def _claim(self, claim: Claim) -> None:
@@ -156,6 +171,7 @@ class Replay:
             self._commit_pending()
         else:
             self._void.update(self._pending_at)
+            self._end_is_void |= bool(self._chunks)
         self._forget_pending()
         self.owner = claim.owner
 

@@ -178,9 +178,9 @@ class Restorer:
             self._metrics.restored_rows += len(rows)
 
     def _repair(self, tenure: Tenure) -> Tenure:
-        """Writes the committed version of each void key, so that compaction can't lose it (see `replay`)."""
+        """Writes the committed version of each void key and a marker, so that compaction can't lose them (`replay`)."""
         position = tenure.position
-        if not position.void:
+        if not position.needs_repair:
             self._store.write((), position)
             return tenure
         rows = {key: self._store.get(key) for key in position.void}

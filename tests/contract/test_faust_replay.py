@@ -75,7 +75,7 @@ class Worker:
         while model.rng.random() < 0.3:
             cls._claim(model)
         worker, state = cls._claim(model)
-        if worker.position.void:
+        if worker.position.needs_repair:
             worker.repair(state)
         return worker
 
@@ -210,6 +210,31 @@ def test_without_the_repair_compaction_would_lose_a_committed_row() -> None:
     assert replayed(compacted(model.log, len(model.log)))[1] == {}
     Worker.take_over(model)
     assert replayed(compacted(model.log, len(model.log)))[1] == {b"k": b"good"}
+
+
+@pytest.mark.parametrize("outputs", [[], [Output("out", b"k", b"late")]])
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_marker_and_an_outbox_that_came_too_late_do_not_hide_the_committed_ones(
+    outputs: list[Output], kept: int
+) -> None:
+    """Of a flush without rows they are all that is void: compaction would keep them, and drop how far the input is."""
+    old, owner, sent = Owner(1, 1), Owner(2, 2), [Output("out", b"k", b"good")]
+    model = Model(random.Random(1))
+    model.append([changelog.claim_entry(Claim(old, None)), changelog.claim_entry(Claim(owner, None))])
+    model.append(changelog.flush_entries(FlushId(owner, 1), {b"k": b"good"}, sent, {"in": Applied(7, "")}))
+    model.append(changelog.flush_entries(FlushId(old, 1), {}, outputs, {"in": Applied(5, "")})[:kept])
+    model.state, model.applied, model.outbox = {b"k": b"good"}, 7, sent
+    Worker.take_over(model)
+    replay, state = replayed(compacted(model.log, len(model.log)))
+    assert (state, replay.applied["in"].next_offset) == (model.state, 7)
+    assert Position.decode(replay.position().encode()) == replay.position()
+    assert not replay.position().needs_repair
+
+
+def test_a_position_of_before_can_be_read() -> None:
+    assert Position.decode(b'[3, [1, 2, 3], {"in": [4, "id"]}, ["6b"], []]') == Position(
+        3, FlushId(Owner(1, 2), 3), {"in": Applied(4, "id")}, frozenset([b"k"])
+    )
 
 
 def test_two_claims_of_one_epoch_have_one_winner_for_every_reader() -> None:
