@@ -1,0 +1,149 @@
+"""A published policy set or budget counts in every worker within a second, and decisions name the version they used.
+
+produced at t          every partition's decisions, two workers, a job each 15 ms
+|---- old version ----|---- new version ------------------------------------>
+                      lag: the last decision by the old version is that late
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+
+from schemas.codec import decode
+from schemas.records import Budget, DiscoveryEvent, JobRequest, Op, PolicyRecord, PolicySet, RoutingDecision
+from streams.policy.cedar import content_version
+from topology.client.publisher import Publisher
+from topology.demo.fleet import SCOPE, SOURCE, Fleet
+
+PARTITIONS = 4
+ROUNDS = 5
+WATCHED_S = 1.5
+JOB_EVERY_S = 0.015
+WITHIN_S = 1.0
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Watch:
+    """Decisions as they come in: (seconds, partition, {policy id: version})."""
+
+    broker: str
+    seen: list[tuple[float, int, dict[str, str]]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _ready: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Watch:
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._ready.wait(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        consumer = Consumer({"bootstrap.servers": self.broker, "group.id": "watch", "fetch.wait.max.ms": 5})
+        consumer.assign([TopicPartition("routing-decisions", p, OFFSET_END) for p in range(PARTITIONS)])
+        consumer.poll(2.0)
+        self._ready.set()
+        while not self._stop.is_set():
+            message = consumer.poll(0.05)
+            if message is None or message.error():
+                continue
+            record = decode((RoutingDecision,), message.value() or b"", message.headers() or ())
+            assert isinstance(record, RoutingDecision)
+            self.seen.append((time.monotonic(), message.partition() or 0, {v.id: v.version for v in record.policies}))
+        consumer.close()
+
+
+@dataclass
+class Jobs:
+    """Jobs one after the other, to all partitions, until the end of a span."""
+
+    publisher: Publisher
+    count: int = 0
+
+    def run(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.count += 1
+            job = JobRequest(id=f"job-{self.count}", required_capabilities=("render",), at=now_ms())
+            self.publisher.publish("job-requests", job)
+            self.publisher.flush()
+            time.sleep(JOB_EVERY_S)
+
+
+def rules(number: int) -> dict[str, str]:
+    return {"rules.cedar": f'// version {number}\n@id("rules")\npermit (principal, action, resource);\n'}
+
+
+def a_set(number: int) -> PolicyRecord:
+    return PolicyRecord(
+        id="set", kind="policy_set", version=str(number), policy_set=PolicySet(files=rules(number)), at=now_ms()
+    )
+
+
+def a_budget(number: int) -> PolicyRecord:
+    body = Budget(scope="*", limit_usd_per_hour=1_000 + number)
+    return PolicyRecord(id="budget", kind="budget", version=str(number), budget=body, at=now_ms())
+
+
+def register(publisher: Publisher) -> None:
+    at = now_ms()
+    said = {"source": SOURCE, "scope": SCOPE, "snapshot_id": "s1", "at": at}
+    publisher.publish("discovery-events", DiscoveryEvent(op=Op.SNAPSHOT_BEGIN, **said), SCOPE)
+    for asset in Fleet().assets():
+        publisher.publish("discovery-events", DiscoveryEvent(op=Op.UPSERT, asset_id=asset.id, asset=asset, **said))
+    publisher.publish("discovery-events", DiscoveryEvent(op=Op.SNAPSHOT_COMPLETE, **said), SCOPE)
+    publisher.flush()
+
+
+def lags(watch: Watch, began_s: float, policy: str, version: str) -> tuple[float, float]:
+    """(seconds until the last decision by another version, until the last partition's first by this one)."""
+    after = [(at - began_s, partition, used.get(policy)) for at, partition, used in watch.seen if at > began_s]
+    old = max((at for at, _, used in after if used != version), default=0.0)
+    first = {p: min((at for at, of, used in after if of == p and used == version), default=99.0) for p in range(4)}
+    return old, max(first.values())
+
+
+@pytest.mark.timeout(240)
+def test_every_worker_decides_by_the_new_version_within_a_second(live: Any, record_property: Any) -> None:
+    live.start("one")
+    live.start("two")
+    live.ready("one")
+    live.ready("two")
+    live.wait(lambda: live.owners("routing") == [2, 2], "both workers route")
+    publisher = Publisher(live.broker)
+    register(publisher)
+    live.wait(lambda: live.values("assets"), "the fleet is registered")
+    publisher.publish("policies", a_set(0))
+    publisher.publish("policies", a_budget(0))
+    publisher.flush()
+    jobs, found = Jobs(publisher), []
+    with Watch(live.broker) as watch:
+        jobs.run(WATCHED_S)
+        for number in range(1, ROUNDS + 1):
+            for record, policy, version in (
+                (a_set(number), "rules", content_version(rules(number))),
+                (a_budget(number), "budget", str(number)),
+            ):
+                began_s = time.monotonic()
+                publisher.publish("policies", record)
+                publisher.flush()
+                jobs.run(WATCHED_S)
+                found.append((policy, *lags(watch, began_s, policy, version)))
+    record_property("lags_s", found)
+    print("\n".join(f"{policy}: old until {old:.3f} s, all new from {new:.3f} s" for policy, old, new in found))
+    assert len(watch.seen) > 500, "too few decisions to see anything"
+    assert all(old < WITHIN_S and new < WITHIN_S for _, old, new in found), found
+    assert live.stop() == [0, 0], live.logs()
