@@ -510,7 +510,7 @@ def test_damaged_rows_are_a_typed_error(bench, data):
 
 
 def test_the_members_of_a_pool_follow_the_registry_and_are_not_looked_for_again(make_bench):
-    """400 assets took 1 ms of each incident; they are grouped once after each change of the registry."""
+    """20,000 assets took 8 ms of each incident, twice; they are grouped once after each change of the registry."""
     world, settings = World(), HealingSettings()
 
     def seen(asset_id: str, asset: RegisteredAsset | None) -> None:
