@@ -17,6 +17,7 @@ from streams.kit.machine import RefusedRow
 from streams.kit.metric_names import conversion, meaning
 from streams.telemetry.assets import Assets
 from streams.telemetry.block import REFUSED, UNRESOLVED
+from streams.telemetry.counter import declared
 from streams.telemetry.places import key_of
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.table import SeriesTable
@@ -69,6 +70,7 @@ class Admission:
         elif table.unit_of(slot) != named.unit:
             table.epoch += 1  # senders may have come to know this slot by its unit of before
         table.set_unit(slot, named.unit)
+        table.records[slot]["nature"] = declared(named.metric, named.unit)
         return slot, named.factor
 
     def _same_unit(self, slot: int, unit: str, factor: float, series: Series, row: int) -> tuple[int, float]:

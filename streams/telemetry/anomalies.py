@@ -13,6 +13,7 @@ from schemas.records import Anomaly, AnomalyKind, AnomalyState, Direction, Sever
 from schemas.records import Scalar as EvidenceValue
 from streams.kit import ids
 from streams.telemetry import incident, tails
+from streams.telemetry.counter import COUNTER, FIRST
 from streams.telemetry.detector import KINDS, SEVERITIES, TRUST_SAMPLES
 from streams.telemetry.facts import Facts
 from streams.telemetry.state import ACTIVITY, JUMP, LEVEL, OSCILLATION
@@ -24,6 +25,7 @@ STATES = {
     incident.CHANGED: AnomalyState.CHANGED,
     incident.RETURNED: AnomalyState.CLOSED,
     incident.ACCEPTED: AnomalyState.CLOSED,
+    incident.RECOGNISED: AnomalyState.CLOSED,
 }
 VERBS = {
     AnomalyKind.SPIKE: "spiked to",
@@ -69,6 +71,7 @@ def of_value(series: Named, f: Facts, cause_id: str) -> Anomaly:
         "band_low": short(low),
         "band_high": short(high),
         "history_samples": f.samples - f.age,
+        "series_kind": "counter" if f.nature == COUNTER else "gauge",
         "seasonal": bool(f.seasonal),
         "season_s": short(f.season_ms / 1000.0),
         "flaps": f.flaps,
@@ -151,4 +154,8 @@ def _says(series: Named, kind: AnomalyKind, f: Facts) -> str:
 def _end(f: Facts) -> str:
     if f.change == incident.ACCEPTED:
         return f"accepted as the new normal after {f.age} samples"
+    if f.change == incident.RECOGNISED and f.nature == FIRST:
+        return "it only rises, as a counter does: from here on its rate per second is judged"
+    if f.change == incident.RECOGNISED:
+        return "it falls too often for a counter: from here on its readings are judged"
     return f"back to normal for {f.quiet} samples"

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.kit.kernel import kernel
-from streams.telemetry.detector import absorb_late, observe, usable
 from streams.telemetry.facts import FACTS, write_facts
 from streams.telemetry.incident import NONE
 from streams.telemetry.monitor import DUPLICATE, LATE, TOO_LATE, PatienceRecord, is_overdue, look_at, order
+from streams.telemetry.observing import absorb_late, observe, usable
 from streams.telemetry.record import SeriesRecord
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.timers import Timers, arm, earliest

@@ -1,6 +1,6 @@
 """The detector of one series: pure, O(1) state and work per sample. The layer and `maestro detect` both use it.
 
-`observe` and `absorb_late` are the kernels that a table of series calls; `Detector` wraps them for one series.
+`observing` has the kernels that a table of series calls too; `Detector` wraps them for one series.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from schemas.records import AnomalyKind, Severity
 from streams.kit.kernel import kernel
-from streams.telemetry import flapping, incident, rarity, reading, season, stamps
-from streams.telemetry.incident import ACCEPTED, CHANGED, NONE, OPENED, RETURNED
-from streams.telemetry.record import QUANTUM, RING, SeriesRecord
+from streams.telemetry import rarity
+from streams.telemetry.incident import OPENED
+from streams.telemetry.observing import absorb_late, observe, usable
+from streams.telemetry.record import SeriesRecord
 from streams.telemetry.scratch import READING, ReadingRecord, SettingsRecord, numbers
 from streams.telemetry.settings import TelemetrySettings
-from streams.telemetry.state import NO_TRIGGER, NORMAL, SeriesState
+from streams.telemetry.state import NORMAL, SeriesState
 
 KINDS = (
     AnomalyKind.UNKNOWN,
@@ -30,119 +31,7 @@ KINDS = (
 )
 """By incident code; UNKNOWN stands for NORMAL."""
 SEVERITIES = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
-LARGEST_VALUE = 1e30
-"""A reading beyond it is an error of the source, and its square would leave the range of a double."""
-RING_LIMIT = 32_000.0
 TRUST_SAMPLES = 12.0
-SEASON_SAMPLES = 10
-"""Samples from which the sampling interval is known well enough for a season."""
-
-
-@kernel
-def usable(x: float) -> bool:
-    """Finite and believable."""
-    return abs(x) <= LARGEST_VALUE
-
-
-@kernel
-def observe(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float) -> tuple[float, int]:
-    """A usable value with `at` after the last: its rarity, and what it did to the incident (`incident.NONE`...)."""
-    n = s.samples
-    if n == 0:
-        _first(s, c, at, x)
-        return 0.0, NONE
-    gap = at - s.last_at
-    if n < 10:
-        s.interval_ms += (gap - s.interval_ms) / n
-    else:
-        s.interval_ms += 0.1 * (min(float(gap), 3.0 * s.interval_ms) - s.interval_ms)
-    stamps.remember(s, at)
-    s.last_at = at
-    reading.take(s, c, m, at, x)
-    score = rarity.score(s, at, x)
-    v = m.residual / (m.level_scale * QUANTUM)
-    s.ring[n % RING] = int(np.rint(min(max(v, -RING_LIMIT), RING_LIMIT)))
-    change = _move(s, c, m, at, x, score) if s.kind == NORMAL else _follow(s, c, m, score)
-    s.last_value = x
-    season.search(s, c, m, at, x)
-    if n == SEASON_SAMPLES:
-        season.start(s, c.season_ms, s.first_at)
-    return score, change
-
-
-@kernel
-def absorb_late(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
-    """A sample older than the newest, within the grace: the level and season learn it, nothing alerts backwards."""
-    stamps.remember_late(s, at)
-    if s.kind == NORMAL:
-        s.level += max(1.0 / (s.samples + 1.0), 1.0 / c.memory_samples) * (x - s.level)
-        season.learn(s, at, x)
-
-
-@kernel
-def _first(s: SeriesRecord, c: SettingsRecord, at: int, x: float) -> None:
-    incident.forget_tails(s)
-    rarity.score(s, at, x)
-    s.level = x
-    s.last_value = x
-    s.first_at = at
-    s.last_at = at
-    stamps.remember(s, at)
-    s.offset = x
-    s.samples = 1
-
-
-@kernel
-def _move(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float, score: float) -> int:
-    """No incident is open: learns the sample, or opens one."""
-    trigger = incident.due(s, c, m)
-    if trigger == NO_TRIGGER:
-        reading.learn(s, c, m, at, x)
-        s.samples += 1
-        flapping.note_state(s, False)
-        return NONE
-    s.samples += 1
-    incident.open_as(s, trigger, m)
-    _carry_on(s, m)
-    _grade(s, c, m, score)
-    flapping.note_state(s, True)
-    return OPENED
-
-
-@kernel
-def _follow(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, score: float) -> int:
-    """An incident is open: the baseline stands still."""
-    s.samples += 1
-    _carry_on(s, m)
-    change = incident.follow(s, c, m)
-    if change == RETURNED:
-        incident.close(s, m.residual)
-    elif change == ACCEPTED:
-        incident.accept(s, m)
-    elif _grade(s, c, m, score) and change == NONE:
-        change = CHANGED
-    return change
-
-
-@kernel
-def _carry_on(s: SeriesRecord, m: ReadingRecord) -> None:
-    s.fast += reading.FAST * m.jump
-    s.slow = m.slow
-    s.activity = m.activity
-
-
-@kernel
-def _grade(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, score: float) -> bool:
-    """Severity by the worst seen so far; where incidents recur, by how rare this one is. True if it rose."""
-    p = incident.deviation_score(s, m)
-    if s.openings >= 2.0:
-        p = min(p, max(score, c.enter_score))
-    if not p > s.worst:
-        return False
-    s.worst = p
-    before = s.severity
-    s.severity = int(p >= c.medium_score) + int(p >= c.high_score) + int(p >= c.critical_score)
-    return s.severity > before
 
 
 class Score(NamedTuple):

@@ -34,6 +34,8 @@ class Facts:
     severity: Long
     direction: Long
     trigger: Long
+    nature: Long
+    """A code of `counter`."""
     seasonal: Long
     season_ms: Long
     """0 = not seasonal."""
@@ -82,6 +84,7 @@ def write_facts(
     f.severity = s.severity
     f.direction = s.direction
     f.trigger = s.trigger
+    f.nature = s.nature
     f.seasonal = s.seasonal
     f.season_ms = s.season_ms if s.seasonal else 0
     f.flaps = m.flaps

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from streams.kit.kernel import kernel
-from streams.telemetry import flapping, kinds, shapes, tails
+from streams.telemetry import counter, flapping, kinds, shapes, tails
 from streams.telemetry.record import RING, SeriesRecord
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import (
@@ -29,8 +29,8 @@ from streams.telemetry.state import (
     SPIKE,
 )
 
-NONE, OPENED, CHANGED, RETURNED, ACCEPTED = range(5)
-"""What a sample did to the incident; the last two close it."""
+NONE, OPENED, CHANGED, RETURNED, ACCEPTED, RECOGNISED = range(6)
+"""What a sample did to the incident; the last three close it."""
 EXTRA_QUIET = (0, 0, 0, 3, 10, 14, 14)
 """Normal samples to close, on top of `close_after_samples`; by kind: spike and drop 0, shift 3, drift 10, swings 14."""
 AGAIN_FROM, AGAIN_QUIET, LONGEST_QUIET = 2, 8, 40
@@ -63,6 +63,8 @@ def due(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord) -> int:
     """The statistic that opens an incident with this sample, or NO_TRIGGER."""
     highest = m.jump_p if m.jump_p > m.slow_p else m.slow_p
     if (highest < c.enter_score - SLOW_EASE and m.activity_p < c.enter_score) or s.samples < c.min_history_samples:
+        return NO_TRIGGER
+    if counter.is_climbing(s):
         return NO_TRIGGER
     enter = c.enter_score + _caution(s)
     trigger = NO_TRIGGER

@@ -42,7 +42,7 @@ def take(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float
     m.season_residual = x - season.expected(s, at)
     seasonal = s.seasonal and not math.isnan(m.season_residual)
     m.residual = m.season_residual if seasonal else m.flat
-    floor = baseline.floor_of(s, c.scale_floor)
+    floor = baseline.floor_of(s, m.least)
     m.jump = m.residual - s.fast
     m.jump_scale = s.jump_scale if s.jump_scale > floor else floor
     m.level_scale = s.level_scale if s.level_scale > floor else floor

@@ -36,6 +36,8 @@ class SettingsRecord:
 class ReadingRecord:
     """Scratch values of one sample, in the metric's unit; reused, so that the hot path allocates nothing."""
 
+    least: Double
+    """Least scale that a deviation is measured against."""
     flat: Double
     residual: Double
     """Against the predictor in use (level or season)."""

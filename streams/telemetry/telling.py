@@ -14,6 +14,7 @@ from streams.telemetry import anomalies, timers
 from streams.telemetry.anomalies import Named
 from streams.telemetry.block import Told, note
 from streams.telemetry.causes import UNNAMED
+from streams.telemetry.counter import COUNTER, unit_per_second
 from streams.telemetry.facts import read_facts
 from streams.telemetry.monitor import HealthMonitor, absent_from
 from streams.telemetry.state import NORMAL
@@ -104,7 +105,9 @@ class Teller:
 
     def _series(self, slot: int) -> Named:
         _, asset_id, metric = orjson.loads(self._table.keys[slot])
-        return Named(asset_id, metric, self._table.unit_of(slot))
+        unit = self._table.unit_of(slot)
+        is_rate = self._table.records[slot]["nature"] == COUNTER
+        return Named(asset_id, metric, unit_per_second(unit) if is_rate else unit)
 
     def _say(self, anomaly: Anomaly) -> None:
         self._emissions.append(Emission("anomalies", anomaly.asset_id, anomaly, anomaly.at, anomaly.cause_id))

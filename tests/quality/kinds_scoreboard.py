@@ -18,8 +18,9 @@ from kinds_series import DAY_MS, FAMILIES, KINDS, START_MS, WARM_SAMPLES, Event,
 from numba import njit
 
 from streams.telemetry.detector import KINDS as BY_CODE
-from streams.telemetry.detector import Detector, observe
+from streams.telemetry.detector import Detector
 from streams.telemetry.incident import CHANGED, OPENED
+from streams.telemetry.observing import observe
 from streams.telemetry.state import DRIFT, SHIFT
 
 LATE = 15
