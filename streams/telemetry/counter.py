@@ -29,6 +29,8 @@ HALF_COUNT = 0.5
 """Least deviation that a rate of whole numbers is measured against, in counts an interval: one more or less is none."""
 RATE, NO_RATE, LEVEL_AGAIN = range(3)
 """What the next reading of a counter gives: a rate; none, as it fell; the first level of what is no counter."""
+MOST_SAMPLES = 1 << 30
+"""Where the count of samples is halved, so that four bytes hold it for ever."""
 STRONG = ("_total",)
 WEAK = ("_count", "_sum", "_bucket", ".total", ".count")
 TOTAL_UNITS = frozenset({"total", "counter"})
@@ -121,6 +123,10 @@ def begin_anew(s: SeriesRecord, at: int, x: float, nature: int) -> None:
 def note_time(s: SeriesRecord, at: int, gap: int) -> None:
     """The usual interval and the remembered times, with one more sample `gap` ms after the last."""
     n = s.samples
+    if n >= MOST_SAMPLES:
+        n = s.samples = n - MOST_SAMPLES // 2
+        s.opened_sample -= MOST_SAMPLES // 2
+        s.closed_sample -= MOST_SAMPLES // 2
     if n < 10:
         s.interval_ms += (gap - s.interval_ms) / n
     else:

@@ -176,3 +176,13 @@ def test_times_before_a_silence_of_a_month_are_forgotten() -> None:
         stamps.remember(s.record, at)
         s.last_at = at
     assert stamps.oldest(s.record) == s.last_at
+
+
+def test_the_count_of_samples_never_leaves_its_four_bytes() -> None:
+    detector, most = trained(), 1 << 30
+    state = detector.state
+    state.samples = state.opened_sample = most - 40
+    for i in range(500, 600):
+        detector.step(T0 + i * 60_000, 100.0)
+    assert state.samples == most // 2 + 60
+    assert state.opened_sample == most // 2 - 40
