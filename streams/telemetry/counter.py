@@ -19,7 +19,7 @@ from streams.telemetry.record import SeriesRecord
 UNTOLD, MAYBE, WAITING, FIRST, COUNTER, GAUGE = range(6)
 """Nothing is known; its name allows both; it is declared and has no reading yet; one reading; rates; levels."""
 SHOWN_RISES, HINTED_RISES = 100, 12
-"""Rises without a fall that make a counter of a series with no declared kind, and of one whose name allows it."""
+"""Rises (a restart halves them) that make a counter of a series with no declared kind; of one whose name allows it."""
 SUSPECT_RISES = 8
 """From so many on it is not known whether a series that has never fallen rises or counts: nothing opens meanwhile."""
 LEFT_SHARE = 0.5
@@ -55,7 +55,7 @@ def unit_per_second(unit: str) -> str:
 def weigh_level(s: SeriesRecord, x: float) -> bool:
     """Of a series that is not decided: does this reading, with those before it, make it a counter?"""
     if x < s.last_value:
-        s.evidence = 0
+        s.evidence //= 2
         if x < 0.0 or x > LEFT_SHARE * s.last_value:
             s.nature = GAUGE
     elif x > s.last_value:
@@ -69,7 +69,7 @@ def weigh_level(s: SeriesRecord, x: float) -> bool:
 @kernel
 def is_climbing(s: SeriesRecord) -> bool:
     """Has it risen only, so that it may turn out to count?"""
-    return bool(s.nature <= MAYBE and s.evidence >= SUSPECT_RISES and 2 * s.evidence >= s.samples)
+    return bool(s.nature <= MAYBE and s.evidence >= SUSPECT_RISES and 4 * s.evidence >= s.samples)
 
 
 @kernel

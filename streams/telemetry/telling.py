@@ -43,7 +43,7 @@ class Teller:
         """The changes of value incidents."""
         for k in range(int(told.size[0])):
             facts = read_facts(told.facts, k)
-            self._say(anomalies.of_value(self._series(facts.slot), facts, self.causes(facts.row)))
+            self._say(anomalies.of_value(self._series(facts.slot, facts.nature), facts, self.causes(facts.row)))
         told.size[0] = 0
 
     def look(self, slot: int, now: int) -> None:
@@ -103,10 +103,11 @@ class Teller:
             self._table.set_cause(slot, self.causes(int(record["cause_row"])))
         return self._table.cause_of(slot)
 
-    def _series(self, slot: int) -> Named:
+    def _series(self, slot: int, nature: int | None = None) -> Named:
+        """`nature` is what it was at the time of what is told; else it is what the record says."""
         _, asset_id, metric = orjson.loads(self._table.keys[slot])
         unit = self._table.unit_of(slot)
-        is_rate = self._table.records[slot]["nature"] == COUNTER
+        is_rate = (self._table.records[slot]["nature"] if nature is None else nature) == COUNTER
         return Named(asset_id, metric, unit_per_second(unit) if is_rate else unit)
 
     def _say(self, anomaly: Anomaly) -> None:
