@@ -38,7 +38,11 @@ class AtLeastOnceSettings(BaseModel):
         "partitions that come within it do not wait for one another; a busy minute writes no more for it.",
     )
     flush_wait_most_s: float = Field(
-        1.0, ge=0, le=60, description="Seconds that outputs wait at most because of `flush_share`; 0 = no pace."
+        3.0,
+        ge=0,
+        le=60,
+        description="Seconds that outputs wait at most because of `flush_share`; 0 = no pace. Only reached where "
+        "flushes are large, so under full load with tens of thousands of series: more seconds, fewer rows to write.",
     )
     flush_rows: int = Field(20_000, ge=1, description="Staged rows of a partition that start a flush at once.")
     flush_bytes: int = Field(8_000_000, ge=1, description="Staged bytes of a partition that start a flush at once.")
