@@ -7,19 +7,12 @@ bisection over the same terms (they are monotone). For one that is not eligible:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-import numpy as np
-
-from streams.routing import wording
+from streams.routing import kernels, wording
 from streams.routing.figures import Figures
-from streams.routing.scoring import SCORE_DIGITS, Scores, Weights, floor_of
+from streams.routing.scoring import Scores, Weights, floor_of, relative_floor
 from streams.routing.settings import TERMS, RoutingSettings
-
-_HALVINGS: Final = 50
-_LEAST_LEAD: Final = 2 * 10.0**-SCORE_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +39,11 @@ def _change(case: Rivalry, term: str) -> list[tuple[float, str]]:
     if not wording.is_known(value):
         return []
     fixed = _fixed(case, term)
-    wins = _wins(case, term)
-    if value <= fixed or not wins(fixed):
+    needed = kernels.least_change(*_rivals(case, term), fixed, value)
+    if needed < 0:
         return []
-    low, high = fixed, value
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if wins(middle) else (low, middle)
-    words = _words(term, low - fixed, value - fixed)
-    return [((value - low) / (value - fixed), words)] if words is not None else []
+    words = _words(term, needed - fixed, value - fixed)
+    return [((value - needed) / (value - fixed), words)] if words is not None else []
 
 
 def _fixed(case: Rivalry, term: str) -> float:
@@ -65,32 +54,18 @@ def _fixed(case: Rivalry, term: str) -> float:
     return {"cost": transfer.usd_per_hour, "latency": transfer.seconds * 1000}.get(term, 0.0)
 
 
-def _wins(case: Rivalry, term: str) -> Callable[[float], bool]:
-    """Would the loser win if this loss were `x`? The other terms do not depend on it."""
+def _rivals(case: Rivalry, term: str) -> tuple[float, float, float, float, float, float, bool, float, bool]:
+    """What `kernels.least_change` needs to know of this term; the other terms do not depend on it."""
     losses = case.scores.losses[term]
-    others = np.ones(len(losses), np.bool_)
-    others[case.loser] = False
     lead = float(case.scores.score[case.winner] - case.scores.score[case.loser])
     share = case.weights.shares[term]
     now_apart = float(case.scores.terms[term][case.winner] - case.scores.terms[term][case.loser])
-    rest = lead - share * now_apart
-    lowest = float(np.fmin.reduce(losses, where=others, initial=np.inf))
-    highest = float(np.fmax.reduce(losses, where=others, initial=-np.inf))
-    highest_own = float(np.fmax.reduce(case.scores.own[term], where=others, initial=-np.inf))
-    fixed = _fixed(case, term)
-    winner = float(losses[case.winner])
-
-    def wins(x: float) -> bool:
-        least, most = min(lowest, x), max(highest, x)
-        spread = max(most - least, floor_of(term, max(highest_own, x - fixed), case.settings))
-        if spread <= 0:
-            return rest < -_LEAST_LEAD
-        worst = 1.0 - (most - least) / spread if case.settings.unknown_term == "worst" else 0.5
-        of_winner = 1.0 - (winner - least) / spread if wording.is_known(winner) else worst
-        of_loser = 1.0 - (x - least) / spread
-        return rest + share * (of_winner - of_loser) < -_LEAST_LEAD
-
-    return wins
+    lowest, highest, highest_own = kernels.others(losses, case.scores.own[term], case.loser)
+    relative = relative_floor(term)
+    floor = case.settings.spread_floor_share if relative else floor_of(term, 0.0, case.settings)
+    worst = case.settings.unknown_term == "worst"
+    rest, winner = lead - share * now_apart, float(losses[case.winner])
+    return rest, share, winner, lowest, highest, highest_own, relative, floor, worst
 
 
 def _words(term: str, needed: float, now: float) -> str | None:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from streams.kit.kernel import kernel
 
 NEUTRAL = 0.5
+HALVINGS = 50
+LEAST_LEAD = 2e-9
+"""Two of the last digit of a score (`scoring.SCORE_DIGITS`)."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -58,8 +61,64 @@ def best(score: Floats, ties: npt.NDArray[np.uint64], among: npt.NDArray[np.bool
     return found
 
 
+@kernel
+def others(losses: Floats, own: Floats, but: int) -> tuple[float, float, float]:
+    """Lowest and highest loss, and highest of `own`, of all rows but one; NaN does not count."""
+    lowest, highest, highest_own = np.inf, -np.inf, -np.inf
+    for i in range(len(losses)):
+        if i == but:
+            continue
+        if losses[i] < lowest:
+            lowest = losses[i]
+        if losses[i] > highest:
+            highest = losses[i]
+        if own[i] > highest_own:
+            highest_own = own[i]
+    return lowest, highest, highest_own
+
+
+@kernel
+def _wins(
+    x: float, rest: float, share: float, winner: float, lowest: float, highest: float, highest_own: float,
+    relative: bool, floor: float, worst_counts: bool, fixed: float,
+) -> bool:  # fmt: skip
+    """Would the loser win if its loss were `x`?"""
+    least, most = min(lowest, x), max(highest, x)
+    spread = max(most - least, floor * max(highest_own, x - fixed) if relative else floor)
+    if spread <= 0:
+        return rest < -LEAST_LEAD
+    worst = 1.0 - (most - least) / spread if worst_counts else NEUTRAL
+    of_winner = worst if np.isnan(winner) else 1.0 - (winner - least) / spread
+    of_loser = 1.0 - (x - least) / spread
+    return rest + share * (of_winner - of_loser) < -LEAST_LEAD
+
+
+@kernel
+def least_change(
+    rest: float, share: float, winner: float, lowest: float, highest: float, highest_own: float,
+    relative: bool, floor: float, worst_counts: bool, fixed: float, now: float,
+) -> float:  # fmt: skip
+    """The highest loss of the loser with which it wins, between `fixed` and `now`; -1 = none does.
+
+    `rest`: the winner's lead in all other terms together, as a part of the score.
+    """
+    if now <= fixed or not _wins(
+        fixed, rest, share, winner, lowest, highest, highest_own, relative, floor, worst_counts, fixed
+    ):
+        return -1.0
+    low, high = fixed, now
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if _wins(middle, rest, share, winner, lowest, highest, highest_own, relative, floor, worst_counts, fixed):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 def warm_up() -> None:
     """Compiles: about a second after an installation, read from disk later. Not in the middle of a fetch."""
     one = np.ones(1)
     term(one, one, True, 0.0, True)
+    least_change(0.0, 1.0, 1.0, *others(one, one, 0), True, 0.1, True, 0.0, 1.0)
     best(one, np.ones(1, np.uint64), np.ones(1, np.bool_))

@@ -86,6 +86,11 @@ def _raw(job: JobRequest, settings: RoutingSettings) -> tuple[dict[str, float], 
     return {term: weight / highest for term, weight in raw.items()}, notes
 
 
+def relative_floor(term: str) -> bool:
+    """Is the floor of this term a share of its highest loss (`spread_floor_share`), or a difference of its own?"""
+    return term not in ("reliability", "saturation")
+
+
 def floor_of(term: str, highest: float, settings: RoutingSettings) -> float:
     """The least difference that uses the whole scale of a term, in the unit of its losses.
 
@@ -120,7 +125,7 @@ def score(
 
 
 def _term(term: str, losses: Floats, own: Floats, settings: RoutingSettings) -> Floats:
-    relative = term not in ("reliability", "saturation")
+    relative = relative_floor(term)
     floor = settings.spread_floor_share if relative else floor_of(term, 0.0, settings)
     return kernels.term(losses, own, relative, floor, settings.unknown_term == "worst")
 

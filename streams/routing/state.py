@@ -14,6 +14,7 @@ At most one target is active for a job: a row has one. Rows are JSON with a vers
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -162,9 +163,12 @@ class Ledger:
 
     def _reindex(self, key: str, job_id: str, *, add: bool) -> None:
         index = self._get(key)
-        named = set(index.job_ids) if isinstance(index, IndexRow) else set()
-        named = named | {job_id} if add else named - {job_id}
-        self._staged[key] = IndexRow(tuple(sorted(named))) if named else None
+        named = index.job_ids if isinstance(index, IndexRow) else ()
+        place = bisect_left(named, job_id)
+        there = place < len(named) and named[place] == job_id
+        if add != there:
+            named = (*named[:place], *((job_id,) if add else ()), *named[place + (not add) :])
+        self._staged[key] = IndexRow(named) if named else None
 
 
 _URGENCY: Final = {"critical": 0, "high": 1, "normal": 2, "low": 3}

@@ -129,14 +129,21 @@ def _show(rows: Iterable[Figures], as_json: bool, text: Callable[[Figures], str]
 def routing(
     jobs: Annotated[int, typer.Option(min=1, help="Jobs of the composed hour.")] = 4_000,
     data: Annotated[Path | None, typer.Option(help="Folder with regions/ and llm-requests/; made if absent.")] = None,
+    durable: Annotated[bool, typer.Option("--durable", help="A worker on a Kafka of its own instead.")] = False,
+    seconds: Annotated[float, typer.Option(min=1.0, help="With --durable: seconds of each round trip's load.")] = 20.0,
     as_json: AsJson = False,
 ) -> None:
     """Routing: microseconds of a decision, 100 to 50,000 candidates; then cost and broken limits of a composed hour.
 
     The hour is played with the routing layer, an offline oracle and five baselines.
+    With --durable: decisions a second of one worker on Kafka, and the round trip of a job.
     """
+    from topology.bench import durable as on_kafka
     from topology.bench import evaluated, routing
 
+    if durable:
+        _show(on_kafka.figures(20_000, (100.0, 1_000.0), seconds), as_json, on_kafka.text)
+        return
     _show(routing.figures(), as_json, routing.text)
     _show(evaluated.figures(jobs, data), as_json, evaluated.text)
 
