@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import JobRequest, Priority
+from streams.kit import ids
 from streams.routing import kernels
 from streams.routing.columns import Floats, Frame, Hashes
 from streams.routing.figures import Figures
@@ -56,7 +57,7 @@ class Scores:
 
 
 def weights_of(job: JobRequest, settings: RoutingSettings) -> Weights:
-    """The job's weights, else the settings'; then what its priority changes; then as shares of 1."""
+    """The job's weights, else its tenant's, else the settings'; then what its priority changes; then as shares of 1."""
     raw, notes = _raw(job, settings)
     boosts: dict[str, float] = {}
     if job.priority in (Priority.CRITICAL, Priority.HIGH):
@@ -82,6 +83,9 @@ def _raw(job: JobRequest, settings: RoutingSettings) -> tuple[dict[str, float], 
         if job.weights is not None:
             notes.append("no weight of the job is above 0, so the default weights count")
         raw = dict(settings.weights)
+        if job.tenant is not None and job.tenant in settings.tenant_weights:
+            raw = dict(settings.tenant_weights[job.tenant])
+            notes.append(f"weights of tenant {job.tenant}, version {ids.derive('weights', repr(sorted(raw.items())))}")
     highest = max(raw.values())
     return {term: weight / highest for term, weight in raw.items()}, notes
 

@@ -22,6 +22,10 @@ class RoutingSettings(BaseModel):
         description="Share of each term (cost, latency, reliability, carbon, saturation) when a job names none; only "
         "their ratios count. Source: ours; cost and latency first, as the seed lists them.",
     )
+    tenant_weights: dict[str, dict[str, float]] = Field(
+        {}, description="Tenant -> shares of the terms for its jobs that name none; others have weights. The "
+        "reason names their version, a hash of them. Source: none, as long as nobody asks.",
+    )  # fmt: skip
     spread_floor_share: float = Field(
         0.10, ge=0, le=1, description="Share of the worst value: values closer together than this do not use the whole "
         "scale of a term, so that noise decides nothing. Source: HPA's tolerance, 0.10.",
@@ -149,11 +153,17 @@ class RoutingSettings(BaseModel):
 
     @model_validator(mode="after")
     def _weights_name_terms(self) -> Self:
-        unknown = sorted(set(self.weights) - set(TERMS))
-        if unknown:
-            raise ValueError(f"weights: unknown term {', '.join(unknown)}; known: {', '.join(TERMS)}")
-        if any(not math.isfinite(w) or w < 0 for w in self.weights.values()):
-            raise ValueError("weights: each must be finite and >= 0")
-        if not any(w > 0 for w in self.weights.values()):
-            raise ValueError("weights: at least one must be above 0")
+        _check("weights", self.weights)
+        for tenant, weights in self.tenant_weights.items():
+            _check(f"tenant_weights of {tenant}", weights)
         return self
+
+
+def _check(name: str, weights: dict[str, float]) -> None:
+    unknown = sorted(set(weights) - set(TERMS))
+    if unknown:
+        raise ValueError(f"{name}: unknown term {', '.join(unknown)}; known: {', '.join(TERMS)}")
+    if any(not math.isfinite(w) or w < 0 for w in weights.values()):
+        raise ValueError(f"{name}: each must be finite and >= 0")
+    if not any(w > 0 for w in weights.values()):
+        raise ValueError(f"{name}: at least one must be above 0")

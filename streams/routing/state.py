@@ -27,10 +27,8 @@ from streams.kit.layer import Emission, Step
 from streams.routing.bookings import BookedRow, Booking, Room, booked_key, booking_of, changed
 
 STATE_VERSION: Final = 2
-_READ: Final = (1, 2)
-"""Rows of version 1 have booked nothing."""
-_SHARDS: Final = 16
-"""Index rows of one target: keeps each of them short when a target has many jobs."""
+_SHARDS: Final = 256
+"""Index rows of one target: keeps each of them short when a target has many jobs, since one is written whole."""
 
 
 class StateVersionError(ValueError):
@@ -84,7 +82,7 @@ def job_key(job_id: str) -> str:
     return ids.row_key("job", job_id)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def target_keys(asset_id: str) -> tuple[str, ...]:
     return tuple(ids.row_key("target", asset_id, str(shard)) for shard in range(_SHARDS))
 
@@ -191,7 +189,7 @@ def decode(data: bytes) -> Row:
     """Raises StateVersionError for rows of another version."""
     fields = json.loads(data)
     version, kind = fields.pop("v", None), fields.pop("kind", None)
-    if version not in _READ:
+    if version != STATE_VERSION:
         raise StateVersionError(f"routing row of state version {version}, this is {STATE_VERSION}: rebuild the table")
     if kind == "index":
         return IndexRow(tuple(fields["job_ids"]))

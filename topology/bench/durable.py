@@ -32,6 +32,8 @@ from topology.settings import Settings
 
 CANDIDATES = 1_000
 START_S, STUCK_S = 120.0, 30.0
+SETTLE_S = 5.0
+"""Until what the backlog left to be flushed is flushed."""
 STAMPED = {"message.timestamp.type": "LogAppendTime"}
 WATCHED = ("job-requests", "routing-decisions")
 
@@ -92,6 +94,7 @@ def figures(backlog: int, rates: tuple[float, ...], seconds: float) -> Iterator[
             cpu_us = (_cpu_s(process) - before[0]) / (backlog - before[1]) * 1e6
             yield {"what": "backlog", **_rate(watcher.seen, backlog), "cpu_us": cpu_us, "load_average": _load()}
             sent = backlog
+            time.sleep(SETTLE_S)
             for rate in rates:
                 jobs = range(sent, sent + int(rate * seconds))
                 _send(publisher, jobs, rate)

@@ -29,6 +29,23 @@ def test_weights(make_rig):
             RoutingSettings(weights=wrong)
 
 
+def test_tenant_weights(make_rig):
+    of = {"frugal": {"cost": 1.0}, "hasty": {"latency": 1.0}}
+    for tenant, target in (("frugal", "cheap"), ("hasty", "fast"), (None, "cheap"), ("other", "cheap")):
+        decision = two(make_rig(tenant_weights=of, weights={"cost": 2, "latency": 1}), tenant=tenant)
+        assert decision.target_id == target
+        assert (f"weights of tenant {tenant}, version weights-" in decision.reason) is (tenant in of)
+    assert two(make_rig(tenant_weights=of), tenant="frugal", weights={"latency": 1.0}).target_id == "fast"
+    versions = {
+        two(make_rig(tenant_weights={"t": {"cost": share, "latency": 1.0}}), tenant="t").reason.split("version ")[1]
+        for share in (0.5, 0.6)
+    }
+    assert len(versions) == 2
+    for wrong in ({"colour": 1.0}, {"cost": 0.0}, {"cost": -1.0}):
+        with pytest.raises(ValidationError, match="tenant_weights of t"):
+            RoutingSettings(tenant_weights={"t": wrong})
+
+
 def test_spread_floor_share(make_rig, candidate):
     for floor, term in ((0.0, 0.0), (0.5, 0.8)):
         rig = make_rig(spread_floor_share=floor)
