@@ -7,13 +7,16 @@ produced at t          every partition's decisions, two workers, a job each 15 m
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from typer.testing import CliRunner
 
 from schemas.codec import decode
 from schemas.records import (
@@ -27,6 +30,7 @@ from schemas.records import (
     RoutingOutcome,
 )
 from streams.policy.cedar import content_version
+from topology.cli import app as cli
 from topology.client.publisher import Publisher
 from topology.demo.fleet import SCOPE, SOURCE, Fleet
 
@@ -130,11 +134,12 @@ def lags(watch: Watch, began_s: float, policy: str, version: str) -> tuple[float
 
 
 @pytest.mark.timeout(240)
-def test_every_worker_decides_by_the_new_version_within_a_second(live: Any, record_property: Any) -> None:
-    live.start("one")
-    live.start("two")
-    live.ready("one")
-    live.ready("two")
+def test_every_worker_decides_by_the_new_version_within_a_second(
+    live: Any, record_property: Any, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):  # one after the other: the first compiles the kernels for both
+        live.start(name)
+        live.ready(name)
     live.wait(lambda: live.owners("routing") == [2, 2], "both workers route")
     publisher = Publisher(live.broker)
     register(publisher)
@@ -161,3 +166,23 @@ def test_every_worker_decides_by_the_new_version_within_a_second(live: Any, reco
     assert watch.unroutable == 0
     assert all(old < WITHIN_S and new < WITHIN_S for _, old, new in found), found
     assert live.stop() == [0, 0], live.logs()
+    shadowed(live.broker, tmp_path / "next")
+
+
+def shadowed(broker: str, folder: Path) -> None:
+    """`maestro policy shadow` reads what these workers decided from the topics."""
+    folder.mkdir()
+    condition = 'resource has cloud && resource.cloud == "aws"'
+    forbid = f'@id("not-aws")\nforbid (principal, action == Action::"routing", resource) when {{ {condition} }};'
+    (folder / "rules.cedar").write_text(rules(ROUNDS)["rules.cedar"] + forbid)
+    result = CliRunner().invoke(cli, ["policy", "shadow", str(folder), "--name", "set", "--broker", broker, "--json"])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    answers = [row for row in rows if row["changed"] == "answer"]
+    assert {(row["point"], row["asset_id"], row["would_be"]["outcome"]) for row in answers} == {
+        ("routing", "render-aws", "deny")
+    }
+    moved = [row for row in rows if row["changed"] == "decision"]
+    assert all(row["was"]["target_id"] == "render-aws" for row in moved)
+    assert all(row["would_be"]["target_id"] not in (None, "render-aws") for row in moved)
+    assert moved, "no job had gone to the asset that is forbidden now"
