@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from schemas.columns import SampleColumns, of_batch, of_signal
-from schemas.records import HealthSignal, HealthSignalBatch, RecommendedAction
+from schemas.records import HealthSignal, HealthSignalBatch, RecommendedAction, RegisteredAsset
 from streams.kit.layer import Emission, Event, Step
 from streams.kit.world import World
 from streams.optimisation import snapshot
@@ -19,6 +19,7 @@ from streams.optimisation.metrics import Metric
 from streams.optimisation.packing import decode, encode
 from streams.optimisation.proposal import Proposal, propose, wish
 from streams.optimisation.publication import Publication
+from streams.optimisation.resizing import resize
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Situation, situation
 from streams.optimisation.state import AssetRow, due_at
@@ -39,10 +40,11 @@ class CostLatencyOptimizer:
     def look(self, asset_id: str, row: AssetRow, world: World, at: int, *, on_grid: bool) -> list[Emission]:
         """Looks at `row` (the caller's own copy, changed in place). `on_grid`: one of the equally spaced looks."""
         told: list[Emission] = []
+        resize(row, world.assets.get(asset_id), at)
         figures = figures_at(row, at, self.grid)
         self._snapshot(asset_id, row, at, figures, told)
         steps = self._steps(row)
-        s = situation(asset_id, world.assets.get(asset_id), at, figures, forecast(row.trend, steps), self.settings)
+        s = situation(asset_id, world.assets.get(asset_id), at, figures, forecast(row.trend, steps), self.settings, row.units_at)
         if on_grid and s.load is not None and row.samples > row.looked_samples:
             row.trend = observe(row.trend, s.load.now, steps)
         self._wish(row, s, at)
@@ -151,6 +153,8 @@ class OptimisationLayer:
     def on_view(self, rows: Mapping[str, AssetRow], view: World, event: Event, now: int) -> Step[AssetRow]:
         if event.topic == "assets" and event.value is None:
             return self._forget(rows, event)
+        if isinstance(event.value, RegisteredAsset):
+            return self._resized(rows, event, event.value)
         asset_id = getattr(event.value, "asset_id", event.key)
         row = rows.get(asset_id)
         if event.topic not in ("anomalies", "remediations") or row is None or row.published is None:
@@ -158,6 +162,11 @@ class OptimisationLayer:
         row = row.copy()
         told = self.optimizer.owner_changed(asset_id, row, view, event.at, event.cause_id)
         return Step({asset_id: row}, tuple(told)) if told else Step()
+
+    def _resized(self, rows: Mapping[str, AssetRow], event: Event, asset: RegisteredAsset) -> Step[AssetRow]:
+        known = rows.get(event.key)
+        row = known.copy() if known is not None else AssetRow()
+        return Step({event.key: row}) if known is not None and resize(row, asset, event.at) else Step()
 
     def _forget(self, rows: Mapping[str, AssetRow], event: Event) -> Step[AssetRow]:
         """The asset is gone: so are its row, its snapshot and what stood for it."""

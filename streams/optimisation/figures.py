@@ -19,7 +19,7 @@ class Figure:
 
     Percentiles are upper edges of 10 % buckets, held to the greatest value seen, from the last half to whole window.
     `high` is the p95, and where the window holds few samples no less than that of the long histogram. `coverage` 0-1
-    is the share of the window between the first and the newest sample.
+    is the share of the window between the first and the newest sample. `slope_per_s`: between the newest two buckets.
     """
 
     mean: float
@@ -30,6 +30,7 @@ class Figure:
     total: int
     counts: dict[int, float]
     high: float
+    slope_per_s: float = 0.0
 
     def percentile(self, share: float) -> float:
         return min(_percentile(self.counts, share), self.greatest)
@@ -87,7 +88,15 @@ def _figure(metric: int, series: Series, grid: Grid, window_ms: int) -> Figure:
         total=series.count,
         counts=counts,
         high=high,
+        slope_per_s=_slope(cells, grid.bucket_ms) / scale,
     )
+
+
+def _slope(cells: list[tuple[int, tuple[int, int, float]]], bucket_ms: int) -> float:
+    if len(cells) < 2:
+        return 0.0
+    (before, (n, total, _)), (last, (last_n, last_total, _)) = cells[-2:]
+    return (last_total / last_n - total / n) / ((last - before) * bucket_ms / 1000)
 
 
 def _window_counts(series: Series) -> dict[int, float]:

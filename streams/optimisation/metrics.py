@@ -62,13 +62,13 @@ LIMITS: NDArray[np.float64] = np.array([1e10, 1.0, 1e3, 1e3, 1e10, 1e6, 1e10, 1e
 """A greater value is held at its limit: sums stay within 64 bits."""
 
 BINS = 250
-_FIRST_EDGE, _RATIO = 1e-3, 1.1
+_FIRST_EDGE, BIN_RATIO = 1e-3, 1.1
 
 
 def _edges() -> NDArray[np.float64]:
     edges = [_FIRST_EDGE]
     for _ in range(BINS - 2):
-        edges.append(edges[-1] * _RATIO)
+        edges.append(edges[-1] * BIN_RATIO)
     return np.array(edges)
 
 

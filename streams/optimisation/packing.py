@@ -1,4 +1,4 @@
-"""The bytes of a row. Version 1: a fixed head, JSON for what is small and rare, packed columns for the series."""
+"""The bytes of a row. Version 2 (version 1 had no units): a fixed head, JSON for what is small and rare, packed columns for the series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from schemas.records import RecommendedAction
 from streams.optimisation.folding import Grid
 from streams.optimisation.state import AssetRow, Pending, Published, Refused, Series, Trend
 
-VERSION = 1
+VERSION = 2
+_READ = (1, 2)
 _HEAD = struct.Struct("<BIHIHB")
 _SERIES = struct.Struct("<BqqqdQqHHHH")
 _CELL = struct.Struct("<IIqd")
@@ -32,7 +33,7 @@ def encode(row: AssetRow, grid: Grid) -> bytes:
 def decode(data: bytes, grid: Grid) -> AssetRow:
     """The row; its series start anew if they were kept on another grid. Raises RowVersionError."""
     version, bucket_ms, buckets, generation_ms, said_length, series_count = _HEAD.unpack_from(data)
-    if version != VERSION:
+    if version not in _READ:
         raise RowVersionError(f"row version {version}, this build reads {VERSION}: run a build that is as new")
     row = _unsaid(orjson.loads(data[_HEAD.size : _HEAD.size + said_length]))
     if (bucket_ms, buckets, generation_ms) != (grid.bucket_ms, grid.buckets, grid.generation_ms):
@@ -49,13 +50,13 @@ def _said(row: AssetRow) -> list[object]:
     return [
         row.samples, row.newest_at, row.looked_at, row.looked_samples, row.idle_looks, row.next_look_at, row.cause_id,
         row.wishes, row.stepped_down_at,
-        row.sized_at, row.snapshot_at, row.snapshot, [asdict(part) if part is not None else None for part in parts],
+        row.sized_at, row.snapshot_at, row.snapshot, row.units, row.units_at, [asdict(part) if part is not None else None for part in parts],
     ]  # fmt: skip
 
 
 def _unsaid(said: list) -> AssetRow:  # type: ignore[type-arg]
     samples, newest_at, looked_at, looked_samples, idle_looks, next_look_at, cause_id, wishes, *rest = said
-    stepped, sized, snapshot_at, snapshot, parts = rest
+    stepped, sized, snapshot_at, snapshot, *units, parts = rest
     pending, published, withdrawn, refused, trend = parts
     return AssetRow(
         {}, samples, newest_at, looked_at, looked_samples, idle_looks, next_look_at, cause_id,
@@ -64,7 +65,7 @@ def _unsaid(said: list) -> AssetRow:  # type: ignore[type-arg]
         Published(**{**published, "action": RecommendedAction(published["action"])}) if published else None,
         Refused(**withdrawn) if withdrawn else None,
         Refused(**refused) if refused else None,
-        stepped, sized, Trend(**trend), snapshot_at, tuple(snapshot),
+        stepped, sized, Trend(**trend), snapshot_at, tuple(snapshot), *units,
     )  # fmt: skip
 
 

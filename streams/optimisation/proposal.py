@@ -43,7 +43,7 @@ class Proposal:
 def propose(
     s: Situation, row: AssetRow, settings: OptimisationSettings, standing: RecommendedAction | None
 ) -> Proposal | None:
-    slow = s.latency_ratio is not None and s.latency_ratio > 1 + _tolerance_up(settings, standing)
+    slow = not s.settling and s.latency_ratio is not None and s.latency_ratio > 1 + _tolerance_up(settings, standing)
     failing = s.burn_rate is not None and s.burn_rate >= settings.burn_rate_act
     return (
         _scale_out(s, row, settings, standing, slow, failing)

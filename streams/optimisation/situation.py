@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 from schemas.records import RegisteredAsset
 from streams.optimisation.figures import Figure
@@ -41,6 +42,7 @@ class Situation:
     cost: float | None
     energy_cost: float
     forecast: Forecast | None
+    settling: bool = False
 
     @property
     def load(self) -> Load | None:
@@ -83,7 +85,9 @@ def situation(
     figures: dict[int, Figure],
     expected: Forecast | None,
     settings: OptimisationSettings,
+    units_at: int = 0,
 ) -> Situation:
+    settling = units_at > 0 and at - units_at < settings.settle_s * 1000
     slo_ms = latency_slo_ms(asset, settings)
     latency, errors, cost = (figures.get(m) for m in (Metric.LATENCY_MS, Metric.ERROR_RATE, Metric.COST_USD_PER_HOUR))
     energy = figures.get(Metric.ENERGY_W)
@@ -92,8 +96,8 @@ def situation(
         asset=asset,
         at=at,
         figures=figures,
-        units=(asset.capacity_units if asset is not None else None) or 1.0,
-        loads=tuple(loads(asset, figures, settings)),
+        units=units_of(asset),
+        loads=tuple(loads(asset, figures, settings, settling)),
         latency_slo_ms=slo_ms,
         latency_ratio=latency.percentile(0.95) / slo_ms if latency is not None else None,
         burn_rate=errors.recent / settings.error_slo_share if errors is not None else None,
@@ -101,16 +105,31 @@ def situation(
         cost=cost.recent if cost is not None else asset.cost_usd_per_hour if asset is not None else None,
         energy_cost=energy.recent / 1000 * settings.energy_usd_per_kwh if energy is not None else 0.0,
         forecast=expected,
+        settling=settling,
     )
 
 
-def loads(asset: RegisteredAsset | None, figures: dict[int, Figure], settings: OptimisationSettings) -> list[Load]:
+def loads(
+    asset: RegisteredAsset | None, figures: dict[int, Figure], settings: OptimisationSettings, settling: bool = False
+) -> list[Load]:
+    """While it is `settling` a queue is not read: what was added has not had its time to work it off."""
     targets = (
         (Metric.SATURATION, settings.target_saturation),
         (Metric.UTILIZATION, settings.target_utilization),
     )
-    found = [_usage(metric, figures[metric], target) for metric, target in targets if metric in figures]
-    return found + _throughput(asset, figures, settings) + _backlog(figures, settings)
+    slo_ms, latency = latency_slo_ms(asset, settings), figures.get(Metric.LATENCY_MS)
+    kept = latency is not None and latency.percentile(0.95) <= slo_ms
+    units = units_of(asset)
+    found = []
+    for metric, target in targets:
+        if metric in figures:
+            pooled = kept and metric is Metric.UTILIZATION
+            found.append(_usage(metric, figures[metric], target, units, settings.staffing_units if pooled else 0.0))
+    return found + _throughput(asset, figures, settings) + ([] if settling else _backlog(figures, settings))
+
+
+def units_of(asset: RegisteredAsset | None) -> float:
+    return (asset.capacity_units if asset is not None else None) or 1.0
 
 
 def latency_slo_ms(asset: RegisteredAsset | None, settings: OptimisationSettings) -> float:
@@ -121,14 +140,24 @@ def latency_slo_ms(asset: RegisteredAsset | None, settings: OptimisationSettings
     return own if 0 < own < float("inf") else settings.latency_slo_ms
 
 
-def _usage(metric: Metric, figure: Figure, target: float) -> Load:
+def _usage(metric: Metric, figure: Figure, target: float, units: float, staffing_units: float) -> Load:
     name = metric.name.lower()
-    return Load(
-        metric,
-        figure.recent / target,
-        figure.high / target,
-        f"{name} {figure.recent:.2f} against a target of {target:.2f}",
-    )
+    now, high = (staffed(share * units, target, staffing_units) / units for share in (figure.recent, figure.high))
+    aimed = figure.recent / now if now > 0 else target
+    return Load(metric, now, high, f"{name} {figure.recent:.2f} against a target of {aimed:.2f}")
+
+
+def staffed(busy: float, target: float, staffing_units: float) -> float:
+    """Units for `busy` units' worth of work: busy / target, or by square-root staffing where that is less.
+
+    A pool of n needs a reserve that grows with the root of its work, not with the work [Halfin and Whitt 1981]. The
+    factor is the one at which `staffing_units` units are at `target`; 0 = the target counts for every size.
+    """
+    plain = busy / target
+    if staffing_units <= 0 or plain <= staffing_units:
+        return plain
+    least = staffing_units * target
+    return busy + (staffing_units - least) * sqrt(busy / least)
 
 
 def _throughput(
@@ -155,6 +184,6 @@ def _backlog(figures: dict[int, Figure], settings: OptimisationSettings) -> list
     if through.recent <= 0:
         return [Load(Metric.QUEUE_DEPTH, _STUCK_LOAD, _STUCK_LOAD, f"{queue.recent:.0f} queued and nothing done")]
     wait_s = queue.recent / through.recent
-    load = 1 + wait_s / settings.queue_drain_s
+    load = 1 + wait_s / settings.queue_drain_s + max(0.0, queue.slope_per_s) / through.recent
     said = f"{queue.recent:.0f} queued at {through.recent:.1f}/s is {wait_s:.0f} s of work"
     return [Load(Metric.QUEUE_DEPTH, load, load, said)] if wait_s >= 1 else []

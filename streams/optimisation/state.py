@@ -97,6 +97,7 @@ class Trend:
 class AssetRow:
     """`series` by Metric. Times in ms, event time; 0 = never. `wishes` = (at, units) of the looks that still count.
 
+    `units`: those that usage and trend are shares of (0 = not known yet), since `units_at` (`resizing.py`).
     `idle_looks` in a row found no new sample since the look before (`looked_samples`): the next is further off.
     """
 
@@ -118,13 +119,15 @@ class AssetRow:
     trend: Trend = Trend()
     snapshot_at: int = 0
     snapshot: tuple[float | None, ...] = ()
+    units: float = 0.0
+    units_at: int = 0
 
     def copy(self) -> AssetRow:
         """Shallow: a series is copied by whoever changes it."""
         return AssetRow(
             self.series.copy(), self.samples, self.newest_at, self.looked_at, self.looked_samples, self.idle_looks,
             self.next_look_at, self.cause_id, self.wishes, self.pending, self.published, self.withdrawn, self.refused,
-            self.stepped_down_at, self.sized_at, self.trend, self.snapshot_at, self.snapshot,
+            self.stepped_down_at, self.sized_at, self.trend, self.snapshot_at, self.snapshot, self.units, self.units_at,
         )  # fmt: skip
 
 
