@@ -19,7 +19,8 @@ class Figure:
 
     Percentiles are upper edges of 10 % buckets, held to the greatest value seen, from the last half to whole window.
     `high` is the p95, and where the window holds few samples no less than that of the long histogram. `coverage` 0-1
-    is the share of the window between the first and the newest sample. `slope_per_s`: between the newest two buckets.
+    is the share of the window between the first and the newest sample. `slope_per_s`: between the newest two buckets. `newest` = mean of the newest
+    bucket, `risen` = the lesser of the newest two's means: what more than one bucket says.
     """
 
     mean: float
@@ -31,6 +32,8 @@ class Figure:
     counts: dict[int, float]
     high: float
     slope_per_s: float = 0.0
+    newest: float = 0.0
+    risen: float = 0.0
 
     def percentile(self, share: float) -> float:
         return min(_percentile(self.counts, share), self.greatest)
@@ -89,6 +92,8 @@ def _figure(metric: int, series: Series, grid: Grid, window_ms: int) -> Figure:
         counts=counts,
         high=high,
         slope_per_s=_slope(cells, grid.bucket_ms) / scale,
+        newest=cells[-1][1][1] / cells[-1][1][0] / scale,
+        risen=min(cell[1] / cell[0] for _, cell in cells[-2:]) / scale,
     )
 
 

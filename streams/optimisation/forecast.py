@@ -14,6 +14,8 @@ from streams.optimisation.state import Trend
 
 _LEVEL_WEIGHT, _SLOPE_WEIGHT, _ERROR_WEIGHT, _DAMPING = 0.4, 0.2, 0.1, 0.98
 _PROBE_WEIGHT = 0.3
+_JUMP_WEIGHT = 0.5
+"""Errors are learned five times as fast as forgotten: after a jump a trend is not to be trusted for a while."""
 _Z = 1.2816
 """80 % of a normal distribution lie within."""
 MIN_LOOKS = 12
@@ -34,7 +36,9 @@ def observe(trend: Trend, load: float, steps: float) -> Trend:
         return Trend(level=load, looks=1)
     expected = trend.level + _DAMPING * trend.slope
     error = load - expected
-    squared = trend.squared_error + (_ERROR_WEIGHT if trend.looks > 1 else 1.0) * (error * error - trend.squared_error)
+    rises = error * error > trend.squared_error
+    weight = 1.0 if trend.looks == 1 else _JUMP_WEIGHT if rises else _ERROR_WEIGHT
+    squared = trend.squared_error + weight * (error * error - trend.squared_error)
     moved = replace(
         trend,
         level=expected + _LEVEL_WEIGHT * error,

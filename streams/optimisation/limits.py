@@ -17,6 +17,8 @@ from streams.policy.modes import budgets_of
 
 _AT_WORK = (RemediationStatus.EXECUTING, RemediationStatus.SUCCEEDED)
 _DRAINED = (*_AT_WORK, RemediationStatus.VERIFIED)
+_MOST_CUT = 0.5
+"""Fraction of the units that one step takes at most, however much was saved up."""
 _FIXED_DISRUPTION = 0.02
 """Share of the work that any change disturbs, however idle the asset: keeps the ratio finite."""
 
@@ -109,17 +111,39 @@ def _toward(proposal: Proposal, s: Situation, world: World) -> Proposal:
 
 
 def _stepped(proposal: Proposal, s: Situation, row: AssetRow, settings: OptimisationSettings) -> Proposal | Held:
-    """At most 10 % a minute, and at least one unit; a right-sizing is one change, but not sooner either."""
-    recent = row.stepped_down_at and s.at - row.stepped_down_at < settings.step_down_every_s * 1000
-    if recent and row.published is None:
+    """10 % a minute since the last step, saved up for a stabilisation window at most; at least one unit.
+
+    So a pool that has been too large for five minutes is cut by up to a half in one move rather than in many. A
+    right-sizing is one change, but not sooner either. What stands is not deepened while it waits to be followed.
+    """
+    since_ms = s.at - row.stepped_down_at if row.stepped_down_at else 0
+    standing = row.published
+    if standing is not None and standing.action is proposal.action and standing.from_units == s.units:
+        if proposal.action is RecommendedAction.RIGHT_SIZE or proposal.to_units >= standing.to_units:
+            return proposal
+        return _held_to(proposal, standing.to_units)
+    if row.stepped_down_at and since_ms < settings.step_down_every_s * 1000:
         why = f"the last step down was less than {settings.step_down_every_s} s ago"
         return Held(proposal, "step", why, quiet=True)
     if proposal.action is RecommendedAction.RIGHT_SIZE:
         return proposal
-    least = s.units - max(1.0, math.floor(s.units * settings.step_down_share))
-    if proposal.to_units < least:
-        return proposal.limited(least, f"this step is held to {least:g}, {proposal.to_units:g} would do")
-    return proposal
+    share = min(_MOST_CUT, settings.step_down_share * _steps(since_ms, settings))
+    least = s.units - max(1.0, math.floor(s.units * share))
+    if proposal.to_units >= least:
+        return proposal
+    if row.stepped_down_at and since_ms < 1000 * settings.stabilisation_down_s:
+        return Held(proposal, "step", "steps down are saved up for one larger move", quiet=True)
+    return _held_to(proposal, least)
+
+
+def _held_to(proposal: Proposal, least: float) -> Proposal:
+    return proposal.limited(least, f"this step is held to {least:g}, {proposal.to_units:g} would do")
+
+
+def _steps(since_ms: int, settings: OptimisationSettings) -> float:
+    """How many steps down have been saved up; 1 at least."""
+    every_ms = 1000 * max(1, settings.step_down_every_s)
+    return max(1.0, min(since_ms, 1000 * settings.stabilisation_down_s) // every_ms)
 
 
 def worth_it(proposal: Proposal, s: Situation, world: World, settings: OptimisationSettings) -> bool:

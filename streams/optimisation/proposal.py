@@ -43,10 +43,10 @@ class Proposal:
 def propose(
     s: Situation, row: AssetRow, settings: OptimisationSettings, standing: RecommendedAction | None
 ) -> Proposal | None:
-    slow = not s.settling and s.latency_ratio is not None and s.latency_ratio > 1 + _tolerance_up(settings, standing)
+    slow = s.latency_ratio is not None and s.latency_ratio > 1 + _tolerance_up(settings, standing)
     failing = s.burn_rate is not None and s.burn_rate >= settings.burn_rate_act
     return (
-        _scale_out(s, row, settings, standing, slow, failing)
+        _scale_out(s, row, settings, standing, slow and not s.settling and s.still_slow, failing)
         or (_rebalance(s, slow, failing) if slow or failing else None)
         or _shrink(s, row, settings, standing, slow)
     )
@@ -54,7 +54,7 @@ def propose(
 
 def wish(s: Situation) -> float:
     """Units that would put the load at its target, by load alone; what is not known is wished as it is."""
-    loads = [load.high for load in s.loads]
+    loads = [load.high for load in s.loads if load.metric is not Metric.QUEUE_DEPTH]
     return s.units * max(loads) if loads else s.units
 
 
@@ -139,7 +139,7 @@ def _shrink(
         return None
     if s.burn_rate is not None and s.burn_rate > settings.burn_rate_veto:
         return None
-    expected = max(high, s.forecast.high if s.forecast is not None else 0.0)
+    expected = max(high, s.forecast.middle if s.forecast is not None else 0.0)
     wanted = max(s.units * expected, _highest_wish(s, row, settings))
     usage = tuple(m for m in (Metric.SATURATION, Metric.UTILIZATION) if m in s.figures)
     if s.units < 2:

@@ -59,6 +59,11 @@ class Situation:
         return Metric.SATURATION in self.figures or Metric.UTILIZATION in self.figures
 
     @property
+    def still_slow(self) -> bool:
+        """Slow now and not only earlier in the window."""
+        return Metric.LATENCY_MS in self.figures and self.figures[Metric.LATENCY_MS].recent > self.latency_slo_ms
+
+    @property
     def unit_cost(self) -> float | None:
         return None if self.cost is None else (self.cost + self.energy_cost) / self.units
 
@@ -142,9 +147,12 @@ def latency_slo_ms(asset: RegisteredAsset | None, settings: OptimisationSettings
 
 def _usage(metric: Metric, figure: Figure, target: float, units: float, staffing_units: float) -> Load:
     name = metric.name.lower()
-    now, high = (staffed(share * units, target, staffing_units) / units for share in (figure.recent, figure.high))
-    aimed = figure.recent / now if now > 0 else target
-    return Load(metric, now, high, f"{name} {figure.recent:.2f} against a target of {aimed:.2f}")
+    recent = max(figure.recent, figure.risen)
+    now, high, newest = (
+        staffed(share * units, target, staffing_units) / units for share in (recent, figure.high, figure.newest)
+    )
+    aimed = recent / now if now > 0 else target
+    return Load(metric, now, max(high, newest), f"{name} {recent:.2f} against a target of {aimed:.2f}")
 
 
 def staffed(busy: float, target: float, staffing_units: float) -> float:
