@@ -44,8 +44,10 @@ class CostLatencyOptimizer:
         figures = figures_at(row, at, self.grid)
         self._snapshot(asset_id, row, at, figures, told)
         steps = self._steps(row)
-        s = situation(asset_id, world.assets.get(asset_id), at, figures, forecast(row.trend, steps), self.settings, row.units_at)
-        if on_grid and s.load is not None and row.samples > row.looked_samples:
+        s = situation(
+            asset_id, world.assets.get(asset_id), at, figures, forecast(row.trend, steps), self.settings, row.units_at
+        )
+        if on_grid and s.load is not None and not s.settling and row.samples > row.looked_samples:
             row.trend = observe(row.trend, s.load.now, steps)
         self._wish(row, s, at)
         publication = Publication(asset_id, row, at, self.settings, told)

@@ -19,8 +19,8 @@ class Figure:
 
     Percentiles are upper edges of 10 % buckets, held to the greatest value seen, from the last half to whole window.
     `high` is the p95, and where the window holds few samples no less than that of the long histogram. `coverage` 0-1
-    is the share of the window between the first and the newest sample. `slope_per_s`: between the newest two buckets. `newest` = mean of the newest
-    bucket, `risen` = the lesser of the newest two's means: what more than one bucket says.
+    is the share of the window between the first and the newest sample.
+    `slope_per_s` is that between the newest two buckets, `newest` the mean of the newest, `risen` the lesser of both.
     """
 
     mean: float

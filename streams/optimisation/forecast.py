@@ -14,8 +14,8 @@ from streams.optimisation.state import Trend
 
 _LEVEL_WEIGHT, _SLOPE_WEIGHT, _ERROR_WEIGHT, _DAMPING = 0.4, 0.2, 0.1, 0.98
 _PROBE_WEIGHT = 0.3
-_JUMP_WEIGHT = 0.5
-"""Errors are learned five times as fast as forgotten: after a jump a trend is not to be trusted for a while."""
+_JUMP_WEIGHT = 1.0
+"""Errors are learned at once and forgotten slowly: after a jump a trend is not to be trusted for a while."""
 _Z = 1.2816
 """80 % of a normal distribution lie within."""
 MIN_LOOKS = 12

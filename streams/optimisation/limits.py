@@ -17,8 +17,6 @@ from streams.policy.modes import budgets_of
 
 _AT_WORK = (RemediationStatus.EXECUTING, RemediationStatus.SUCCEEDED)
 _DRAINED = (*_AT_WORK, RemediationStatus.VERIFIED)
-_MOST_CUT = 0.5
-"""Fraction of the units that one step takes at most, however much was saved up."""
 _FIXED_DISRUPTION = 0.02
 """Share of the work that any change disturbs, however idle the asset: keeps the ratio finite."""
 
@@ -111,9 +109,9 @@ def _toward(proposal: Proposal, s: Situation, world: World) -> Proposal:
 
 
 def _stepped(proposal: Proposal, s: Situation, row: AssetRow, settings: OptimisationSettings) -> Proposal | Held:
-    """10 % a minute since the last step, saved up for a stabilisation window at most; at least one unit.
+    """10 % for each minute since the last step down, and at least one unit: an allowance that is saved up.
 
-    So a pool that has been too large for five minutes is cut by up to a half in one move rather than in many. A
+    So a pool that was not cut for ten minutes comes down in one move rather than in many. A
     right-sizing is one change, but not sooner either. What stands is not deepened while it waits to be followed.
     """
     since_ms = s.at - row.stepped_down_at if row.stepped_down_at else 0
@@ -127,7 +125,7 @@ def _stepped(proposal: Proposal, s: Situation, row: AssetRow, settings: Optimisa
         return Held(proposal, "step", why, quiet=True)
     if proposal.action is RecommendedAction.RIGHT_SIZE:
         return proposal
-    share = min(_MOST_CUT, settings.step_down_share * _steps(since_ms, settings))
+    share = min(1.0, settings.step_down_share * _steps(since_ms, settings))
     least = s.units - max(1.0, math.floor(s.units * share))
     if proposal.to_units >= least:
         return proposal
@@ -143,7 +141,7 @@ def _held_to(proposal: Proposal, least: float) -> Proposal:
 def _steps(since_ms: int, settings: OptimisationSettings) -> float:
     """How many steps down have been saved up; 1 at least."""
     every_ms = 1000 * max(1, settings.step_down_every_s)
-    return max(1.0, min(since_ms, 1000 * settings.stabilisation_down_s) // every_ms)
+    return max(1.0, since_ms // every_ms)
 
 
 def worth_it(proposal: Proposal, s: Situation, world: World, settings: OptimisationSettings) -> bool:

@@ -1,4 +1,7 @@
-"""The bytes of a row. Version 2 (version 1 had no units): a fixed head, JSON for what is small and rare, packed columns for the series."""
+"""The bytes of a row: a fixed head, JSON for what is small and rare, packed columns for the series.
+
+Version 1 had no units and is read.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ def _said(row: AssetRow) -> list[object]:
     return [
         row.samples, row.newest_at, row.looked_at, row.looked_samples, row.idle_looks, row.next_look_at, row.cause_id,
         row.wishes, row.stepped_down_at,
-        row.sized_at, row.snapshot_at, row.snapshot, row.units, row.units_at, [asdict(part) if part is not None else None for part in parts],
+        row.sized_at, row.snapshot_at, row.snapshot, row.units, row.units_at,
+        [asdict(part) if part is not None else None for part in parts],
     ]  # fmt: skip
 
 

@@ -10,8 +10,7 @@ from dataclasses import replace
 from math import log
 
 from schemas.records import RegisteredAsset
-
-from streams.optimisation.metrics import BINS, BIN_RATIO, Metric
+from streams.optimisation.metrics import BIN_RATIO, BINS, Metric
 from streams.optimisation.state import AssetRow, Series
 
 _SHARES = (Metric.SATURATION, Metric.UTILIZATION)

@@ -26,7 +26,7 @@ class OptimisationSettings(BaseModel):
     target_utilization: float = Field(0.7, gt=0, le=1, description="0-1: utilisation aimed at.")
     target_saturation: float = Field(0.7, gt=0, le=1, description="0-1: saturation aimed at.")
     staffing_units: float = Field(
-        4.0, ge=0, le=1_000, description="units: of the pool for which target_utilization is meant; larger run fuller."
+        6.0, ge=0, le=1_000, description="units: of the pool for which target_utilization is meant; larger run fuller."
     )
     settle_s: int = Field(90, ge=0, le=3_600, description="s: after a change of units; queues and latency wait.")
     tolerance_up: float = Field(0.05, ge=0, le=1, description="fraction: above target, let pass. [HPA]")

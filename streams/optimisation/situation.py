@@ -61,7 +61,9 @@ class Situation:
     @property
     def still_slow(self) -> bool:
         """Slow now and not only earlier in the window."""
-        return Metric.LATENCY_MS in self.figures and self.figures[Metric.LATENCY_MS].recent > self.latency_slo_ms
+        return Metric.LATENCY_MS in self.figures and (
+            min(self.figures[Metric.LATENCY_MS].recent, self.figures[Metric.LATENCY_MS].newest) > self.latency_slo_ms
+        )
 
     @property
     def unit_cost(self) -> float | None:
@@ -109,7 +111,7 @@ def situation(
         burn_rate_act=settings.burn_rate_act,
         cost=cost.recent if cost is not None else asset.cost_usd_per_hour if asset is not None else None,
         energy_cost=energy.recent / 1000 * settings.energy_usd_per_kwh if energy is not None else 0.0,
-        forecast=expected,
+        forecast=expected if not settling else None,
         settling=settling,
     )
 
@@ -124,12 +126,14 @@ def loads(
     )
     slo_ms, latency = latency_slo_ms(asset, settings), figures.get(Metric.LATENCY_MS)
     kept = latency is not None and latency.percentile(0.95) <= slo_ms
-    units = units_of(asset)
+    units, arriving = units_of(asset), _arriving(figures)
     found = []
     for metric, target in targets:
         if metric in figures:
             pooled = kept and metric is Metric.UTILIZATION
-            found.append(_usage(metric, figures[metric], target, units, settings.staffing_units if pooled else 0.0))
+            found.append(
+                _usage(metric, figures[metric], target, units, settings.staffing_units if pooled else 0.0, arriving)
+            )
     return found + _throughput(asset, figures, settings) + ([] if settling else _backlog(figures, settings))
 
 
@@ -145,11 +149,12 @@ def latency_slo_ms(asset: RegisteredAsset | None, settings: OptimisationSettings
     return own if 0 < own < float("inf") else settings.latency_slo_ms
 
 
-def _usage(metric: Metric, figure: Figure, target: float, units: float, staffing_units: float) -> Load:
+def _usage(metric: Metric, figure: Figure, target: float, units: float, staffing_units: float, arriving: float) -> Load:
     name = metric.name.lower()
-    recent = max(figure.recent, figure.risen)
+    recent = max(figure.recent, figure.risen) * arriving
     now, high, newest = (
-        staffed(share * units, target, staffing_units) / units for share in (recent, figure.high, figure.newest)
+        staffed(share * units, target, staffing_units) / units
+        for share in (recent, figure.high, figure.newest * arriving)
     )
     aimed = recent / now if now > 0 else target
     return Load(metric, now, max(high, newest), f"{name} {recent:.2f} against a target of {aimed:.2f}")
@@ -181,17 +186,32 @@ def _throughput(
     return [Load(Metric.THROUGHPUT_PER_S, figure.recent / target, figure.high / target, said)]
 
 
+def _arriving(figures: dict[int, Figure]) -> float:
+    """What comes in over what is done: 1 without a queue; more while it grows, less while it is worked off.
+
+    So a pool that is busy with old work is not taken for one that is too small, and one that is full shows how much
+    it does not get to.
+    """
+    queue, through = figures.get(Metric.QUEUE_DEPTH), figures.get(Metric.THROUGHPUT_PER_S)
+    if queue is None or through is None or through.recent <= 0:
+        return 1.0
+    return max(0.0, 1.0 + queue.slope_per_s / max(through.recent, through.risen))
+
+
 def _backlog(figures: dict[int, Figure], settings: OptimisationSettings) -> list[Load]:
     """Little's law: a queue of L at a throughput of X is L / X seconds of work, to be done within queue_drain_s.
 
     It adds to the load that the throughput stands for; without throughput a queue cannot be read.
     """
     queue, through = figures.get(Metric.QUEUE_DEPTH), figures.get(Metric.THROUGHPUT_PER_S)
-    if queue is None or through is None or queue.recent < 1:
+    if queue is None or through is None:
+        return []
+    queued = min(queue.recent, queue.newest)
+    if queued < 1:
         return []
     if through.recent <= 0:
-        return [Load(Metric.QUEUE_DEPTH, _STUCK_LOAD, _STUCK_LOAD, f"{queue.recent:.0f} queued and nothing done")]
-    wait_s = queue.recent / through.recent
-    load = 1 + wait_s / settings.queue_drain_s + max(0.0, queue.slope_per_s) / through.recent
-    said = f"{queue.recent:.0f} queued at {through.recent:.1f}/s is {wait_s:.0f} s of work"
+        return [Load(Metric.QUEUE_DEPTH, _STUCK_LOAD, _STUCK_LOAD, f"{queued:.0f} queued and nothing done")]
+    wait_s = queued / through.recent
+    load = 1 + wait_s / settings.queue_drain_s + min(0.0, queue.slope_per_s) / through.recent
+    said = f"{queued:.0f} queued at {through.recent:.1f}/s is {wait_s:.0f} s of work"
     return [Load(Metric.QUEUE_DEPTH, load, load, said)] if wait_s >= 1 else []

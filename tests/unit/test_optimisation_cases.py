@@ -455,8 +455,43 @@ def test_a_cut_that_was_made_is_withdrawn_and_the_next_step_waits() -> None:
     bench.asset(capacity_units=9).say(every(5, 60, 300, utilization=0.05))
     assert any(r.withdrawn and "it has 9 units now" in r.reason for r in bench.told())
     second = one(bench)
-    assert (second.from_units, second.to_units) == (9.0, 8.0)
-    assert second.at - first.at >= 60_000
+    assert (second.from_units, second.to_units) == (9.0, 5.0)
+    assert second.at - first.at >= 300_000, "steps of 10 % a minute are saved up for one larger move"
+
+
+def test_what_is_known_of_its_use_is_restated_when_a_pool_gets_more_units() -> None:
+    """Its 0.9 of 10 units are 0.45 of 20: without that it would be doubled again for as long as the window lasts."""
+    bench = Bench().asset(capacity_units=10).say(every(5, 60, utilization=0.9))
+    assert (one(bench).action, one(bench).to_units) == (OUT, 13.0)
+    bench.asset(capacity_units=20).say(every(5, 6, 300, utilization=0.45))
+    assert not [r for r in bench.told() if r.from_units == 20 and r.action is OUT]
+    row = bench.loop.partitions["optimisation"].rows["a"]
+    assert {round(total / n) for n, total, _ in row.series[Metric.UTILIZATION].ring.values()} == {450_000}
+
+
+def test_an_asset_that_is_registered_late_had_its_units_all_along() -> None:
+    bench = Bench().say(every(5, 30, utilization=0.6)).asset(capacity_units=10).say(every(5, 30, 150, utilization=0.6))
+    row = bench.loop.partitions["optimisation"].rows["a"]
+    assert {round(total / n) for n, total, _ in row.series[Metric.UTILIZATION].ring.values()} == {600_000}
+
+
+def test_a_large_pool_may_run_fuller_while_its_latency_keeps_the_promise() -> None:
+    large: dict[str, Any] = {"capacity_units": 40, "cost_usd_per_hour": 40.0}
+    assert Bench().asset(**large).say(every(5, 60, latency_ms=50, utilization=0.8)).told() == []
+    assert one(Bench().asset(**large).say(every(5, 60, utilization=0.8))).action is OUT, "latency is not known"
+
+
+def test_a_growing_queue_tells_what_comes_in_and_a_shrinking_one_that_it_is_enough() -> None:
+    def pool(per_s: float, start: float) -> Bench:
+        samples = every(5, 20, utilization=0.69, throughput_per_s=100.0)
+        samples += [(float(t), "a", "queue_depth", start + per_s * t) for t in range(0, 100, 5)]
+        return Bench().asset(capacity_units=10).say(sorted(samples))
+
+    growing = [r.to_units for r in pool(50, 0).told() if not r.withdrawn]
+    level = [r.to_units for r in pool(0, 100).told() if not r.withdrawn]
+    assert max(growing) >= 15.0
+    assert max(level, default=0.0) <= 11.0
+    assert pool(-55, 6_000).standing() is None
 
 
 def test_a_removed_asset_is_forgotten() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -12,7 +14,7 @@ from schemas.records import Capability, HealthSignal, Performance, Recommendatio
 from streams.kit.layer import Emission, Event
 from streams.kit.loop import Loop
 from streams.optimisation.engine import OptimisationLayer
-from streams.optimisation.packing import RowVersionError
+from streams.optimisation.packing import RowVersionError, encode
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.state import AssetRow
 
@@ -75,6 +77,7 @@ CASES: list[Case] = [
     ("min_confidence_out", 0.9, 5, 20, SINGLE, 0, BUSY),
     ("target_utilization", 0.9, 5, 30, SINGLE, 0, {"utilization": flat(0.8)}),
     ("target_saturation", 0.9, 5, 30, SINGLE, 0, {"saturation": flat(0.8)}),
+    ("staffing_units", 0.0, 5, 60, POOL, 0, {"utilization": flat(0.8), "latency_ms": flat(50.0)}),
     ("tolerance_up", 0.5, 5, 30, SINGLE, 0, BUSY),
     ("tolerance_down", 0.5, 5, 60, POOL, 0, {"utilization": flat(0.5)}),
     ("stabilisation_up_s", 200, 5, 60, SINGLE, 0, {"saturation": step(0.5, 0.9, 100)}),
@@ -140,24 +143,41 @@ def test_stabilisation_down_waits_for_the_highest_wish_to_pass() -> None:
 
 
 def test_step_down_every_spaces_the_steps() -> None:
-    def cuts(every_s: int) -> int:
+    def left(every_s: int) -> float:
         settings = OptimisationSettings(step_down_every_s=every_s, cooldown_s=0)
         loop = Loop({"optimisation": OptimisationLayer(settings)})
-        units, made = 20.0, 0
-        for t in range(0, 600, 5):
+        units = 20.0
+        for t in range(0, 400, 5):
             asset = RegisteredAsset(id="a", capacity_units=units)
             list(loop.feed(Event("assets", "a", asset, T, "x")))
             signal = HealthSignal(asset_id="a", metric="utilization", value=0.05, at=T + t * 1000)
             for emission in loop.feed(Event("health-signals", "a", signal, signal.at, "c")):
                 if isinstance(emission.value, Recommendation) and not emission.value.withdrawn:
-                    units, made = emission.value.to_units, made + 1
-        return made
+                    units = emission.value.to_units
+        return units
 
-    assert cuts(300) < cuts(60) < cuts(0)
+    assert left(300) > left(60) > left(0)
+
+
+def test_settle_gives_what_was_added_time_before_latency_asks_for_more() -> None:
+    def first_s(settle_s: int) -> float:
+        loop, told = Loop({"optimisation": OptimisationLayer(OptimisationSettings(settle_s=settle_s))}), []
+        for t in range(0, 400, 5):
+            asset = RegisteredAsset(id="a", capacity_units=4.0 if t < 60 else 8.0)
+            list(loop.feed(Event("assets", "a", asset, T + t * 1000, "x")))
+            slow = 600.0 if t >= 70 else 50.0
+            for metric, value in (("latency_ms", slow), ("utilization", 0.65)):
+                signal = HealthSignal(asset_id="a", metric=metric, value=value, at=T + t * 1000)
+                told += [e.at for e in loop.feed(Event("health-signals", "a", signal, signal.at, "c"))
+                         if isinstance(e.value, Recommendation) and "latency" in e.value.reason]  # fmt: skip
+        return (min(told) - T) / 1000
+
+    assert first_s(0) < 100
+    assert first_s(300) >= 360
 
 
 def test_every_setting_is_shown_here() -> None:
-    shown = {c[0] for c in CASES} | {"late_grace_s", "step_down_every_s", "stabilisation_down_s"}
+    shown = {c[0] for c in CASES} | {"late_grace_s", "step_down_every_s", "stabilisation_down_s", "settle_s"}
     assert shown == set(OptimisationSettings.model_fields)
 
 
@@ -189,7 +209,7 @@ def test_a_row_of_another_grid_starts_anew_and_keeps_what_stands() -> None:
 
 def test_a_row_of_a_newer_version_is_refused() -> None:
     layer = OptimisationLayer()
-    with pytest.raises(RowVersionError, match="row version 9, this build reads 1"):
+    with pytest.raises(RowVersionError, match="row version 9, this build reads 2"):
         layer.decode_row(b"\x09" + layer.encode_row(AssetRow())[1:])
 
 
@@ -197,3 +217,16 @@ def test_snapshots_and_recommendations_are_all_that_is_published() -> None:
     told = outcome(OptimisationSettings(), case("ttl_s"))
     assert {e.topic for e in told} == {"performance", "recommendations"}
     assert all(isinstance(e.value, Performance | Recommendation) for e in told)
+
+
+def test_a_row_of_version_1_is_read() -> None:
+    layer, row = OptimisationLayer(), AssetRow(samples=3, stepped_down_at=T)
+    said = encode(row, layer.optimizer.grid)
+    head = struct.Struct("<BIHIHB")
+    version, *shape, length, series = head.unpack_from(said)
+    assert version == 2
+    fields = orjson.loads(said[head.size :])
+    del fields[-3:-1]
+    text = orjson.dumps(fields)
+    assert layer.decode_row(head.pack(1, *shape, len(text), series) + text) == row
+    assert length > len(text)

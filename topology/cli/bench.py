@@ -155,6 +155,18 @@ def policy(as_json: AsJson = False) -> None:
     _show(policy.figures(), as_json, policy.text)
 
 
+def optimisation(
+    days: Annotated[float, typer.Option(min=0.05, help="Of each series of days; request traces are an hour.")] = 1.0,
+    trace: Annotated[str, typer.Option(help="Only traces whose name holds this.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Folder with llm-requests and nab; else ../shared/data.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Autoscalers on request traces over a queueing model: HPA v2, VPA, static p95, ours and an oracle."""
+    from topology.bench.optimisation import run
+
+    _show(run.figures(data, days, trace), as_json, run.text)
+
+
 def detect(as_json: AsJson = False) -> None:
     """The detector alone: us a sample, beside an exponential average's z-score and a copy of the samples."""
     from topology.bench import detect
@@ -200,5 +212,6 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "restore": restore,
     "detect": detect,
     "routing": routing,
+    "optimisation": optimisation,
     "policy": policy,
 }

@@ -1,1 +1,1 @@
-"""`maestro bench optimisation`: autoscalers on real request traces over one queueing model; see `model.py` and `run.py`."""
+"""`maestro bench optimisation`: autoscalers on request traces over one queueing model (`model.py`)."""

@@ -163,9 +163,7 @@ def replicas_for(
     return found
 
 
-def _grouped(
-    pods: Sequence[PodState], now_s: float
-) -> tuple[list[tuple[int, int]], list[PodState], list[PodState]]:
+def _grouped(pods: Sequence[PodState], now_s: float) -> tuple[list[tuple[int, int]], list[PodState], list[PodState]]:
     """((usage, request) of ready pods, unready, missing); deleted and failed ones are ignored."""
     counted: list[tuple[int, int]] = []
     unready: list[PodState] = []

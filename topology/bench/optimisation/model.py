@@ -32,7 +32,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the metrics say of one tick. `utilization` 0-1 of the ready replicas; `queue` and `served_per_s` requests."""
+    """What the metrics say of one tick. `utilization` 0-1, of the ready; `queue`, `served_per_s` requests."""
 
     at_s: int
     pods: tuple[Pod, ...]

@@ -44,7 +44,9 @@ def hpa(target: int) -> Want:
     def want(seen: Seen) -> int:
         usage = round(seen.utilization * 1000)
         pods = [
-            PodState(pod.start_s, ready, pod.ready_s if ready else pod.start_s, usage if ready else 0, seen.at_s, TICK_S)
+            PodState(
+                pod.start_s, ready, pod.ready_s if ready else pod.start_s, usage if ready else 0, seen.at_s, TICK_S
+            )
             for pod in seen.pods
             for ready in [pod.ready_s < seen.at_s]
         ]
@@ -149,6 +151,6 @@ def holds(ours: Outcome, peer: Outcome) -> bool:
 
 def text(found: Mapping[str, Any]) -> str:
     return (
-        "{trace:36} {controller:14} {usd:9.2f} USD ({cost_of_hpa:.2f} of hpa) slack {slack:6.1%} under {under_minutes:7.2f} min"
-        " violated {violation_minutes:7.2f} min {moves_per_hour:6.2f} moves/h {mark}"
+        "{trace:36} {controller:14} {usd:9.2f} USD ({cost_of_hpa:.2f} of hpa) slack {slack:6.1%} under "
+        "{under_minutes:7.2f} min violated {violation_minutes:7.2f} min {moves_per_hour:6.2f} moves/h {mark}"
     ).format(**found, mark="holds" if found["holds"] else "")

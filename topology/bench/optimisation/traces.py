@@ -76,7 +76,7 @@ def of_requests(path: Path) -> Trace:
         for row in rows
     ]
     tick = ((np.array(at) - at[0]) // TICK_S).astype(np.int64)
-    return Trace(f"llm-{path.stem}", _scaled(np.bincount(tick, weights=work)), 1_700_000_000_000)
+    return Trace(f"llm-{path.stem}", _scaled(np.bincount(tick, weights=work).astype(np.float64)), 1_700_000_000_000)
 
 
 def of_series(path: Path, days: float) -> Trace:
