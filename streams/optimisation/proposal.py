@@ -44,10 +44,11 @@ def propose(
     s: Situation, row: AssetRow, settings: OptimisationSettings, standing: RecommendedAction | None
 ) -> Proposal | None:
     slow = s.latency_ratio is not None and s.latency_ratio > 1 + _tolerance_up(settings, standing)
+    acts = slow and s.still_slow and not s.settling
     failing = s.burn_rate is not None and s.burn_rate >= settings.burn_rate_act
     return (
-        _scale_out(s, row, settings, standing, slow and not s.settling and s.still_slow, failing)
-        or (_rebalance(s, slow, failing) if slow or failing else None)
+        _scale_out(s, row, settings, standing, acts, failing)
+        or (_rebalance(s, acts, failing) if acts or failing else None)
         or _shrink(s, row, settings, standing, slow)
     )
 
