@@ -39,7 +39,8 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def command_paths() -> list[tuple[str, ...]]:
-    flat = ["demo", "up", "worker", "tail", "route", "explain", "replay", "detect", "graph", "pause", "resume"]
+    flat = ["demo", "up", "worker", "tail", "recommend", "route", "explain", "replay", "detect", "graph", "pause"]
+    flat += ["resume"]
     grouped = {
         "topics": ("list", "create", "check"),
         "publish": ("signals", "discovery", "jobs", "outcomes", "policies"),
