@@ -21,8 +21,8 @@ SWITCH_S = 0.001
 """Threads of fetching and of delivery reports have a few microseconds' work each: by default, Python lets them wait for
 5 ms while the event loop is busy, several times a flush."""
 GARBAGE_AFTER = 10_000
-"""New objects between two looks for garbage, in which everything stands still: 5 to 10 ms. After 50,000 it took 20 to
-30, which was the slowest percent of all messages. Python's 700 are less than a fetch has records, which are no garbage.
+"""New objects between two looks for garbage, in which everything stands still: 4 to 16 ms. After 50,000 it took 20 to
+30, about as long as the slowest percent of all messages. Python's 700 are less than what a fetch leaves for a moment.
 """
 
 
