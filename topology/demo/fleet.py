@@ -141,7 +141,7 @@ class Fleet:
             endpoints=endpoints,
             compliance=site.compliance,
             data_regions=(site.data_region,),
-            capacity_units=4.0,
+            capacity_units=12.0,
             cost_usd_per_hour=round(pool.cost_usd_per_hour * site.price_factor, 2),
             carbon_g_per_kwh=site.carbon_g_per_kwh,
             fallback_ids=tuple(f"{pool.name}-{s.cloud}" for s in SITES if s is not site),
