@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any, cast
 
-from schemas import catalog
+from schemas import catalog, varints
 from schemas.records import Record
 
 Append = Callable[[bytes], None]
@@ -20,7 +20,6 @@ Named = dict[str, Write]
 Branch = tuple[bytes, Write]
 
 KEYS_CACHED = 4_096
-_LEAST, _MOST = -(2**63), 2**63 - 1
 _END = b"\0"
 _double = struct.Struct("<d").pack
 _PYTHON_TYPES: Mapping[str, type] = {
@@ -71,13 +70,13 @@ def _record(node: dict[str, Any], named: Named) -> Write:
 
 
 def _enum(symbols: list[str]) -> Write:
-    numbers = {symbol: _number(i) for i, symbol in enumerate(symbols)}
+    numbers = {symbol: varints.write(i) for i, symbol in enumerate(symbols)}
     return lambda append, value: append(numbers[value])
 
 
 def _union(nodes: list[object], named: Named) -> Write:
     """By the type of the value; one of no primitive type belongs to the only other branch."""
-    heads = [(node, _number(i), _of(node, named)) for i, node in enumerate(nodes)]
+    heads = [(node, varints.write(i), _of(node, named)) for i, node in enumerate(nodes)]
     by_type: dict[type, Branch] = {
         _PYTHON_TYPES[n]: (head, one) for n, head, one in heads if isinstance(n, str) and n in _PYTHON_TYPES
     }
@@ -104,7 +103,7 @@ def _branch(by_type: dict[type, Branch], rest: Branch | None, value: object) -> 
 def _map(one: Write) -> Write:
     def entries(append: Append, value: Mapping[str, object]) -> None:
         if value:
-            append(_number(len(value)))
+            append(varints.write(len(value)))
             for key in sorted(value):
                 append(_key(key))
                 one(append, value[key])
@@ -116,7 +115,7 @@ def _map(one: Write) -> Write:
 def _array(one: Write) -> Write:
     def items(append: Append, value: list[object]) -> None:
         if value:
-            append(_number(len(value)))
+            append(varints.write(len(value)))
             for item in value:
                 one(append, item)
         append(_END)
@@ -124,37 +123,25 @@ def _array(one: Write) -> Write:
     return items
 
 
-def _number(value: int) -> bytes:
-    """Zigzag, then 7 bits a byte."""
-    if not _LEAST <= value <= _MOST:
-        raise OverflowError(f"{value} does not fit in 64 bits")
-    left, out = (value << 1) ^ (value >> 63), bytearray()
-    while left > 0x7F:
-        out.append(left & 0x7F | 0x80)
-        left >>= 7
-    out.append(left)
-    return bytes(out)
-
-
-_SHORT = tuple(_number(length) for length in range(256))
+_SHORT = tuple(varints.write(length) for length in range(256))
 
 
 def _bytes(append: Append, value: bytes) -> None:
-    append(_SHORT[len(value)] if len(value) < len(_SHORT) else _number(len(value)))
+    append(_SHORT[len(value)] if len(value) < len(_SHORT) else varints.write(len(value)))
     append(value)
 
 
 @lru_cache(KEYS_CACHED)
 def _key(key: str) -> bytes:
     data = key.encode()
-    return _number(len(data)) + data
+    return varints.write(len(data)) + data
 
 
 _PRIMITIVES: Mapping[str, Write] = {
     "null": lambda append, value: None,
     "boolean": lambda append, value: append(b"\1" if value else b"\0"),
-    "long": lambda append, value: append(_number(value)),
-    "int": lambda append, value: append(_number(value)),
+    "long": lambda append, value: append(varints.write(value)),
+    "int": lambda append, value: append(varints.write(value)),
     "double": lambda append, value: append(_double(value)),
     "string": lambda append, value: _bytes(append, value.encode()),
     "bytes": _bytes,

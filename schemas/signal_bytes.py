@@ -17,6 +17,7 @@ from typing import cast
 
 import fastavro
 
+from schemas import varints
 from schemas.columns import Series
 
 NAMES_CACHED = 65_536
@@ -48,7 +49,7 @@ def read_signal(data: bytes, at: int) -> tuple[Series, int, float, str] | None:
         unit_at = at + 8
         end = _after_short_text(data, unit_at)
         series = _series(data[names_at:metric_at], data[metric_at:at], data[unit_at:end])
-        time, end = _varint(data, end)
+        time, end = varints.read(data, end)
         tail = data[end:]
         source = (_source_cached if len(tail) <= TAIL_MAX_CACHED_BYTES else _source)(tail)
     except (IndexError, ValueError, StructError):
@@ -69,19 +70,6 @@ def _after_short_text(data: bytes, at: int) -> int:
     if doubled_length & 0x81:
         raise ValueError("a length of more than one byte, or below 0")
     return at + 1 + (doubled_length >> 1)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (number >> 1) ^ -(number & 1), at
-        shift += 7
-        if shift > 56:
-            raise ValueError("more than the milliseconds of any accepted time need")
 
 
 @lru_cache(NAMES_CACHED)

@@ -16,6 +16,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas import varints
 from streams.atleastonce.batch import Headers, Message, RawMessage
 
 RECORDS = np.dtype(
@@ -90,7 +91,7 @@ class Fetched(Sequence[Message]):
 @lru_cache(HEADERS_REMEMBERED)
 def read_headers(data: bytes) -> Headers:
     """The headers in their bytes. What is not UTF-8 in a name becomes replacement characters: nobody looks for it."""
-    count, at = _number(data, 0)
+    count, at = varints.read(data, 0)
     found = []
     for _ in range(count):
         name, at = _text(data, at)
@@ -101,10 +102,15 @@ def read_headers(data: bytes) -> Headers:
 
 def write_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     """The bytes that `read_headers` reads."""
-    parts = [_varint(len(headers))]
+    parts = [varints.write(len(headers))]
     for name, value in headers:
         encoded = name.encode()
-        parts += [_varint(len(encoded)), encoded, _varint(-1) if value is None else _varint(len(value)), value or b""]
+        parts += [
+            varints.write(len(encoded)),
+            encoded,
+            varints.write(-1) if value is None else varints.write(len(value)),
+            value or b"",
+        ]
     return b"".join(parts)
 
 
@@ -125,25 +131,5 @@ def _joined(messages: Sequence[Message]) -> Fetched:
 
 
 def _text(data: bytes, at: int) -> tuple[bytes | None, int]:
-    length, at = _number(data, at)
+    length, at = varints.read(data, at)
     return (None, at) if length < 0 else (data[at : at + length], at + length)
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (number >> 1) ^ -(number & 1), at
-        shift += 7
-
-
-def _varint(number: int) -> bytes:
-    left, out = (number << 1) ^ (number >> 63), bytearray()
-    while left > 0x7F:
-        out.append(left & 0x7F | 0x80)
-        left >>= 7
-    out.append(left)
-    return bytes(out)

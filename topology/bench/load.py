@@ -15,6 +15,7 @@ import numpy as np
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
+from schemas import varints
 from schemas.codec import encode
 from schemas.columns import SampleColumns, Series
 from schemas.records import HealthSignal
@@ -73,7 +74,7 @@ def _singles(fleet: Fleet, samples: int) -> Iterator[Sent]:
     forms = [_Form(asset, metric, unit) for _, asset, metric, unit in series]
     keys = [asset.encode() for _, asset, _, _ in series]
     for second in range(-(-samples // len(series))):
-        at, values = _varint(START_MS + second * 1_000), values_of(random, np.arange(len(series))).tolist()
+        at, values = varints.write(START_MS + second * 1_000), values_of(random, np.arange(len(series))).tolist()
         for i, value in enumerate(values):
             yield series[i][0], keys[i], forms[i].bytes_of(at, value)
 
@@ -83,23 +84,16 @@ class _Form:
 
     def __init__(self, asset: str, metric: str, unit: str) -> None:
         first = HealthSignal(asset_id=asset, metric=metric, unit=unit, at=START_MS, value=1.5, source="bench")
-        data, value, time = encode(first), struct.pack("<d", 1.5), _varint(START_MS)
+        data, value, time = encode(first), struct.pack("<d", 1.5), varints.write(START_MS)
         self._head, rest = data.split(value, 1)
         self._middle, self._tail = rest.split(time, 1)
         other = first.model_copy(update={"at": START_MS + 86_400_000, "value": -3.25})
-        assert self.bytes_of(_varint(other.at), other.value) == encode(other), "the layout of HealthSignal has changed"
+        assert self.bytes_of(varints.write(other.at), other.value) == encode(other), (
+            "the layout of HealthSignal has changed"
+        )
 
     def bytes_of(self, at: bytes, value: float) -> bytes:
         return b"".join((self._head, struct.pack("<d", value), self._middle, at, self._tail))
-
-
-def _varint(number: int) -> bytes:
-    left, out = number << 1, bytearray()
-    while left > 0x7F:
-        out.append(left & 0x7F | 0x80)
-        left >>= 7
-    out.append(left)
-    return bytes(out)
 
 
 def _batches(fleet: Fleet, samples: int) -> Iterator[Sent]:
