@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import Result
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from schemas.records import DiscoveryEvent, HealthSignal, HealthSignalBatch, JobRequest, Op, RegisteredAsset
+from schemas.records import (
+    DiscoveryEvent,
+    HealthSignal,
+    HealthSignalBatch,
+    JobRequest,
+    Op,
+    Recommendation,
+    RecommendedAction,
+    RegisteredAsset,
+)
 from streams.atleastonce.batch import partition_for
 from streams.atleastonce.changelog import FlushId, Owner, content_entries
 from streams.runtime.owned import RUNTIME_ROW
@@ -218,6 +229,46 @@ def test_an_absent_broker_is_one_line_and_no_traceback() -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("no Kafka answers at 127.0.0.1:1")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_recommendation_is_read_by_http_until_it_is_withdrawn(
+    topics: str, conductor: MaestroConductor, unique: str
+) -> None:
+    asset_id, now = f"{unique}/pool", time.time_ns() // 1_000_000
+    stands = Recommendation(
+        id=unique, asset_id=asset_id, action=RecommendedAction.SCALE_OUT, from_units=4, to_units=7, confidence=0.9,
+        saving_usd_per_hour=-2, slo_risk=0.1, valid_until=now + 600_000, cause_id="c", reason="busy", at=now,
+    )  # fmt: skip
+    conductor.publisher.publish("recommendations", stands)
+    conductor.publisher.flush()
+    command = [sys.executable, "-m", "topology", "recommend", "--serve", "0", "--broker", topics]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    try:
+        assert server.stderr is not None
+        base = re.findall(r"http://127\.0\.0\.1:\d+", server.stderr.readline())[0]
+        answer = _until(lambda: httpx.get(f"{base}/units/{asset_id}"), 200)
+        assert answer.json() == {"asset_id": asset_id, "units": 7, "action": "scale_out",
+                                 "valid_until": now + 600_000, "id": unique, "reason": "busy"}  # fmt: skip
+        assert f'maestro_recommended_units{{asset_id="{asset_id}"}} 7.0' in httpx.get(f"{base}/metrics").text
+        assert httpx.get(f"{base}/healthz").status_code == 200
+        conductor.publisher.publish("recommendations", stands.model_copy(update={"withdrawn": True, "at": now + 1}))
+        conductor.publisher.flush()
+        _until(lambda: httpx.get(f"{base}/units/{asset_id}"), 404)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+        assert server.stderr.read() == ""
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()  # type: ignore[union-attr]
+
+
+def _until(ask: Callable[[], httpx.Response], status: int, within_s: float = 30.0) -> httpx.Response:
+    end_s = time.monotonic() + within_s
+    while (answer := ask()).status_code != status and time.monotonic() < end_s:
+        time.sleep(0.1)
+    assert answer.status_code == status, answer.text
+    return answer
 
 
 def test_tail_ends_with_ctrl_c_and_when_its_reader_goes(topics: str, conductor: MaestroConductor, unique: str) -> None:
