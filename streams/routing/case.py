@@ -13,6 +13,7 @@ from streams.routing.bookings import EMPTY, Room
 from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.filters import Check
+from streams.routing.learned import LearnedRow
 from streams.routing.permission import Permissions
 from streams.routing.preferences import Soft
 from streams.routing.scoring import Scores, Weights, mixed
@@ -30,6 +31,7 @@ class Ask:
     resting: Mapping[str, int] = field(default_factory=dict)
     preference: Preference = field(default_factory=Preference)
     room: Room = EMPTY
+    learned: tuple[LearnedRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

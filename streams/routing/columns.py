@@ -19,12 +19,14 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
 Hashes = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.intp]
 Tag = tuple[str, str]
 """(kind, name): kind is capability, compliance or data_region; of a figure latency or failure with a capability."""
 
 NOT_KNOWN: Final = -1
 NO_SUCH: Final = -2
 _FIRST_SLOTS = 64
+_PLACES_KEPT = 256
 _DECLARED = ("cost", "carbon", "capacity", "latency_any", "failure_any")
 _MEASURED = ("latency_p50", "latency_p95", "error_rate", "saturation", "measured_cost", "measured_at")
 _FLAGS = ("present", "stale", "removed", "drained")
@@ -51,6 +53,7 @@ class Columns:
         self.figures: dict[Tag, Floats] = {}
         self._tagged: Counter[Tag] = Counter()
         self._tags_of: dict[int, tuple[Tag, ...]] = {}
+        self._places: dict[int, tuple[tuple[str, ...], Places]] = {}
         self._codebooks: dict[str, dict[str, int]] = {name: {} for name in _CODES}
 
     def __len__(self) -> int:
@@ -58,6 +61,17 @@ class Columns:
 
     def code(self, column: str, name: str) -> int:
         return self._codebooks[column].get(name, NO_SUCH)
+
+    def places(self, asset_ids: tuple[str, ...]) -> Places:
+        """The slots of these assets, -1 = not registered. Kept by the tuple's identity until an asset comes or goes."""
+        found = self._places.get(id(asset_ids))
+        if found is None:
+            if len(self._places) >= _PLACES_KEPT:
+                self._places.clear()
+            # The tuple is kept too, so that no other one can get its identity meanwhile.
+            slots = np.array([self.slots.get(asset_id, -1) for asset_id in asset_ids], np.intp)
+            found = self._places[id(asset_ids)] = asset_ids, slots
+        return found[1]
 
     def put(self, key: str, asset: RegisteredAsset) -> int:
         """Writes what the registry says of an asset; its slot. Measurements and health stay as they are."""
@@ -87,6 +101,7 @@ class Columns:
         slot = self.slots.pop(key, None)
         if slot is None:
             return
+        self._places.clear()
         self._untag(slot)
         for flags in self.flags.values():
             flags[slot] = False
@@ -103,6 +118,7 @@ class Columns:
             self.ids.append(key)
             self.texts.append({})
         self.slots[key] = slot
+        self._places.clear()
         self.flags["present"][slot] = True
         self.hashes[slot] = ids.tie_break(key)
         return slot

@@ -100,7 +100,7 @@ class JobRouter:
 
     def _case(self, fleet: Fleet, ask: Ask) -> Case:
         frame = fleet.frame()
-        now = figures(frame, ask.job, ask.at, self.settings)
+        now = figures(frame, ask.job, ask.at, self.settings, ask.learned)
         checks = self._checks(fleet, frame, ask, now)
         feasible, degraded = self._feasible(frame, checks)
         permissions = Permissions(self.policy, fleet, frame, ask.job, now, ask.at, ask.room, self.settings)

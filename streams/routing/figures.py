@@ -1,7 +1,8 @@
-"""The figures that a job would get on each asset: declared ones, and measured ones where there are fresh ones."""
+"""The figures that a job would get on each asset: measured ones where they are fresh, else learned or declared."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from schemas.records import JobRequest
 from streams.routing.columns import Flags, Floats, Frame
+from streams.routing.learned import Learned, LearnedRow, learned
 from streams.routing.settings import RoutingSettings
 
 _MOST: Final = 1e12
@@ -47,14 +49,31 @@ class Figures:
     transfer: Transfer
     measured: dict[str, Flags]
     losses: dict[str, Floats]
+    learned: Learned | None = None
+
+    def learned_reliability(self, index: int) -> str:
+        """What outcomes say of it, in words; empty where none count or a measurement does."""
+        known = self.learned is not None and self.learned.outcomes[index] > 0
+        if self.learned is None or not known or self.measured["reliability"][index]:
+            return ""
+        return self.learned.said(index, self.failure_share.item(index))
 
 
-def figures(frame: Frame, job: JobRequest, at: int, settings: RoutingSettings) -> Figures:
-    """`at` is the decision's time in ms: measurements older than `performance_ttl_s` then do not count."""
+def figures(
+    frame: Frame, job: JobRequest, at: int, settings: RoutingSettings, outcomes: Sequence[LearnedRow] = ()
+) -> Figures:
+    """`at` is the decision's time in ms: measurements older than `performance_ttl_s` then do not count.
+
+    `outcomes`: what is learned takes the place of the reliability that is declared.
+    """
     fresh = at - frame.floats("measured_at") <= settings.performance_ttl_s * 1000
     latency, latency_measured = _measured_first(frame, f"latency_{settings.latency_percentile}", _declared(
         frame, job, "latency"), fresh)  # fmt: skip
-    failure, failure_measured = _measured_first(frame, "error_rate", _declared(frame, job, "failure"), fresh)
+    declared = _declared(frame, job, "failure")
+    seen = learned(frame, declared, outcomes, at, settings)
+    failure, failure_measured = _measured_first(
+        frame, "error_rate", declared if seen is None else seen.failure_share, fresh
+    )
     cost, cost_measured = _measured_first(frame, "measured_cost", frame.floats("cost"), fresh)
     transfer = _transfer(frame, job, settings)
     saturation, _ = _measured_first(frame, "saturation", None, fresh)
@@ -75,6 +94,7 @@ def figures(frame: Frame, job: JobRequest, at: int, settings: RoutingSettings) -
             "carbon": frame.floats("carbon"),
             "saturation": saturation,
         },
+        learned=seen,
     )
 
 

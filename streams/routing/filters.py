@@ -84,7 +84,7 @@ def figure_checks(
     if c.max_latency_ms is not None:
         checks.append(_limit("latency", now.latency_ms, c.max_latency_ms, wording.milliseconds))
     if c.min_reliability is not None:
-        checks.append(_limit("reliability", now.failure_share, 1.0 - c.min_reliability, wording.reliability))
+        checks.append(_reliability(now, 1.0 - c.min_reliability))
     if c.max_carbon_g_per_kwh is not None:
         checks.append(_limit("carbon", now.carbon_g_per_kwh, c.max_carbon_g_per_kwh, wording.carbon))
     if c.deadline_at is not None:
@@ -165,6 +165,17 @@ def _limit(noun: str, values: Floats, limit: float, say: Callable[[float], str],
         return f"{say(values[i])}, {who} {say(limit)}" if known else f"{noun} not known, {who} {say(limit)}"
 
     return Check(noun, ok, why, _said(f"within {who} {say(limit)}"))
+
+
+def _reliability(now: Figures, limit: float) -> Check:
+    """As any limit, but what outcomes say is said with its figures."""
+    check = _limit("reliability", now.failure_share, limit, wording.reliability)
+
+    def why(i: int) -> str:
+        seen = now.learned_reliability(i)
+        return f"{seen}, limit {wording.reliability(limit)}" if seen else check.why(i)
+
+    return Check(check.name, check.ok, why, check.remedy)
 
 
 def _deadline(now: Figures, left_s: float) -> Check:

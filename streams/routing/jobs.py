@@ -55,6 +55,9 @@ class Jobs:
         row = self.ledger.job(result.job_id)
         if row is None or row.phase is Phase.DONE:
             return
+        if result.outcome is not JobResult.UNKNOWN and _of_this_stay(row, result):
+            succeeded = result.outcome is JobResult.SUCCEEDED
+            self.ledger.learn(result.target_id, succeeded, on.at, self.router.settings)
         if result.outcome is JobResult.SUCCEEDED and result.target_id in {row.target_id, *row.held}:
             self._end(row, on.at)
         elif result.outcome is JobResult.FAILED and row.phase is Phase.ACTIVE and result.target_id == row.target_id:
@@ -173,7 +176,7 @@ class Jobs:
     ) -> Ask:
         room = self.ledger.room(self.router.shares, row.request.id)
         resting = self._resting(row, on.at)
-        return Ask(row.request, on.at, incumbent, resting, preference or Preference(), room)
+        return Ask(row.request, on.at, incumbent, resting, preference or Preference(), room, self.ledger.learned())
 
     def _resting(self, row: JobRow, at: int) -> dict[str, int]:
         rest_ms = _ms(self.router.settings.failed_target_rest_s)
@@ -199,6 +202,17 @@ def over(row: JobRow, at: int) -> bool:
 
 def _too_late(job: JobRequest, at: int) -> bool:
     return job.constraints.deadline_at is not None and at > job.constraints.deadline_at
+
+
+def _of_this_stay(row: JobRow, result: JobOutcome) -> bool:
+    """Is it of the target that has the job, and of this revision? Then it comes once: it ends the stay.
+
+    An outcome does not name its revision. Of a later one than the first it must have happened after the decision, or it
+    may be a repeat of what an earlier stay on the same target ended with.
+    """
+    if row.phase is not Phase.ACTIVE or result.target_id != row.target_id:
+        return False
+    return row.revision == 1 or result.at > row.tried_at
 
 
 def _same(one: JobRequest, other: JobRequest) -> bool:

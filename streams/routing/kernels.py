@@ -12,6 +12,8 @@ from streams.kit.kernel import kernel
 
 NEUTRAL = 0.5
 HALVINGS = 50
+LEAST_OUTCOMES = 0.01
+"""Fewer outcomes than this, decayed, are forgotten."""
 LEAST_LEAD = 2e-9
 """Two of the last digit of a score (`scoring.SCORE_DIGITS`)."""
 Floats = npt.NDArray[np.float64]
@@ -116,9 +118,42 @@ def least_change(
     return low
 
 
+@kernel
+def kept(age_ms: float, half_life_ms: float) -> float:
+    """What is left of a count after that time, 0-1."""
+    return float(2.0 ** (-max(age_ms, 0.0) / half_life_ms))
+
+
+@kernel
+def learn(
+    failure: Floats, outcomes: Floats, places: npt.NDArray[np.intp], start: int, counts: Floats, at: float,
+    half_life_ms: float, prior_outcomes: float,
+) -> None:  # fmt: skip
+    """Writes the posterior failure share and the outcomes that count where there are any; see `learned`.
+
+    `places[k]`: the slot of row k of `counts`, -1 = not registered. Where nothing is declared the prior is 0.5, and at
+    least one outcome has to count.
+    """
+    for k in range(len(places)):
+        i = places[k] - start
+        if places[k] < 0 or i < 0 or i >= len(failure):
+            continue
+        left = kept(at - counts[k, 2], half_life_ms)
+        failures = counts[k, 1] * left
+        count = counts[k, 0] * left + failures
+        declared = not np.isnan(failure[i])
+        if count < (LEAST_OUTCOMES if declared else 1.0):
+            continue
+        prior = failure[i] if declared else NEUTRAL
+        failure[i] = (prior_outcomes * prior + failures) / (prior_outcomes + count)
+        outcomes[i] = count
+
+
 def warm_up() -> None:
     """Compiles: about a second after an installation, read from disk later. Not in the middle of a fetch."""
     one = np.ones(1)
     term(one, one, True, 0.0, True)
     least_change(0.0, 1.0, 1.0, *others(one, one, 0), True, 0.1, True, 0.0, 1.0)
     best(one, np.ones(1, np.uint64), np.ones(1, np.bool_))
+    kept(1.0, 1.0)
+    learn(one.copy(), one.copy(), np.zeros(1, np.intp), 0, np.ones((1, 3)), 1.0, 1.0, 1.0)

@@ -58,7 +58,7 @@ def _said(case: Case, indexes: list[int]) -> list[tuple[str, ...]]:
     columns = [
         _column("cost", now.cost_usd_per_hour[indexes], wording.usd_per_hour, now.measured["cost"][indexes]),
         _column("latency", now.latency_ms[indexes], wording.milliseconds, now.measured["latency"][indexes]),
-        _column("reliability", now.failure_share[indexes], wording.reliability, now.measured["reliability"][indexes]),
+        _reliability(case, indexes),
         _column("saturation", now.saturation[indexes], wording.saturation, None),
         _column("carbon", now.carbon_g_per_kwh[indexes], wording.carbon, None),
     ]
@@ -72,6 +72,16 @@ def _column(term: str, values: Floats, say: wording.Say, measured: Flags | None)
         _phrase(say, value, source) if value == value else f"{term} not known"
         for value, source in zip(values.tolist(), known, strict=True)
     ]
+
+
+def _reliability(case: Case, indexes: list[int]) -> list[str]:
+    now = case.now
+    plain = _column(
+        "reliability", now.failure_share[indexes], wording.reliability, now.measured["reliability"][indexes]
+    )
+    if now.learned is None:
+        return plain
+    return [now.learned_reliability(index) or said for index, said in zip(indexes, plain, strict=True)]
 
 
 @lru_cache(PHRASES_CACHED)

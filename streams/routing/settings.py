@@ -80,6 +80,15 @@ class RoutingSettings(BaseModel):
         1.0, gt=0, le=8_760, description="h; over how long the price of moving a job's data is spread. Source: ours.",
     )  # fmt: skip
 
+    reliability_prior_outcomes: float = Field(
+        50, ge=1, le=1e9, description="Outcomes that a target's declared reliability is worth: after as many, what "
+        "happened counts half; 1e9 = what is declared stays. Source: ours; one failure of a job may be its own fault.",
+    )  # fmt: skip
+    reliability_half_life_s: float = Field(
+        604_800, gt=0, le=315_360_000, description="s of event time after which an outcome counts half of what it did "
+        "for its target's learned reliability. Source: ours; a week.",
+    )  # fmt: skip
+
     # --- hard filters ---
     incident_severity: Severity = Field(
         Severity.HIGH, description="An open incident of at least this severity makes a target ineligible and its jobs "

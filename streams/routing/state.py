@@ -1,4 +1,4 @@
-"""What the routing table keeps: a row for each job, and index rows that find the jobs of a target and those waiting.
+"""What the routing table keeps: a row for each job, index rows that find jobs, what is booked and what is learned.
 
     job-requests ──► ACTIVE ── target ill or failed, another one eligible ──► ACTIVE (pivoted, revision + 1)
          │             │  └─── none eligible ───► WAITING
@@ -24,9 +24,14 @@ from typing import Final
 from schemas.records import JobRequest
 from streams.kit import ids
 from streams.kit.layer import Emission, Step
+from streams.routing import learned
 from streams.routing.bookings import BookedRow, Booking, Room, booked_key, booking_of, changed
+from streams.routing.learned import LearnedRow
+from streams.routing.settings import RoutingSettings
 
 STATE_VERSION: Final = 2
+LEARNED_VERSION: Final = 3
+"""Of rows of what is learned, which version 2 did not have and so refuses by version; the others are as before."""
 _SHARDS: Final = 256
 """Index rows of one target: keeps each of them short when a target has many jobs, since one is written whole."""
 
@@ -69,7 +74,7 @@ class IndexRow:
     job_ids: tuple[str, ...]
 
 
-Row = JobRow | IndexRow | BookedRow
+Row = JobRow | IndexRow | BookedRow | LearnedRow
 
 
 @lru_cache(maxsize=4096)
@@ -150,6 +155,17 @@ class Ledger:
                 key = booked_key(booking.target_id)
                 self._staged[key] = changed(self._booked(key), booking, sign)
 
+    def learn(self, target_id: str, succeeded: bool, at: int, settings: RoutingSettings) -> None:
+        """Counts one outcome of a target; `at` in ms."""
+        key = learned.learned_key(target_id)
+        row, half_life_s = self._get(key), settings.reliability_half_life_s
+        known = row if isinstance(row, LearnedRow) else None
+        self._staged[key] = learned.counted(known, target_id, succeeded, at, half_life_s)
+
+    def learned(self) -> tuple[LearnedRow, ...]:
+        rows = (self._get(key) for key in learned.learned_keys())
+        return tuple(row for row in rows if isinstance(row, LearnedRow))
+
     def emit(self, emission: Emission) -> None:
         self._emissions.append(emission)
 
@@ -181,6 +197,8 @@ def encode(row: Row) -> bytes:
         return _json({"v": STATE_VERSION, "kind": "index", "job_ids": row.job_ids})
     if isinstance(row, BookedRow):
         return _json({"v": STATE_VERSION, "kind": "booked", "ends": row.ends})
+    if isinstance(row, LearnedRow):
+        return _json({"v": LEARNED_VERSION, "kind": "learned", "targets": row.entries()})
     fields = {name: getattr(row, name) for name in JobRow.__slots__ if name != "request"}
     return _json({"v": STATE_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
 
@@ -189,8 +207,11 @@ def decode(data: bytes) -> Row:
     """Raises StateVersionError for rows of another version."""
     fields = json.loads(data)
     version, kind = fields.pop("v", None), fields.pop("kind", None)
-    if version != STATE_VERSION:
-        raise StateVersionError(f"routing row of state version {version}, this is {STATE_VERSION}: rebuild the table")
+    own = LEARNED_VERSION if kind == "learned" else STATE_VERSION
+    if version != own:
+        raise StateVersionError(f"routing row of state version {version}, this is {own}: rebuild the table")
+    if kind == "learned":
+        return learned.row_of(fields["targets"])
     if kind == "index":
         return IndexRow(tuple(fields["job_ids"]))
     if kind == "booked":

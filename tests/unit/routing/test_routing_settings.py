@@ -365,6 +365,29 @@ def test_critical_reserve_share(make_rig):
         assert [rig.route(f"job-{i}").outcome for i in range(2)] == outcomes
 
 
+def test_reliability_prior_outcomes(make_rig):
+    for prior, share in ((1.0, 0.5), (99.0, 0.99), (1e9, 1.0)):
+        rig = make_rig(reliability_prior_outcomes=prior)
+        failed_once(rig)
+        assert f"reliability {share:.5g} after 1 outcome, declared 1" in rig.route("next").reason
+
+
+def test_reliability_half_life_s(make_rig):
+    for half_life_s, share, left in ((600.0, 1 - 0.5 / 9.5, "0.5"), (1e8, 0.9, "1")):
+        rig = make_rig(reliability_prior_outcomes=9, reliability_half_life_s=half_life_s)
+        failed_once(rig)
+        rig.wait(600)
+        assert f"reliability {share:.5g} after {left} outcome" in rig.route("next").reason
+
+
+def failed_once(rig):
+    """An asset that declares a reliability of 1, and failed one job."""
+    rig.asset("a", reliability=1.0)
+    rig.route("one")
+    rig.at += 1
+    rig.outcome("a", "failed", "one")
+
+
 def test_every_setting_has_a_test_of_its_effect():
     source = inspect.getsource(sys.modules[__name__])
     tests = [line.split("(")[0] for line in source.splitlines() if line.startswith("def test_")]
