@@ -6,8 +6,8 @@ import pytest
 
 from schemas.records import Approval, Budget, PolicyRecord, PolicyVerdict
 from streams.policy.port import Answer, Outcome
-from streams.routing.permission import approval_id
 from streams.routing.learned import learned_key
+from streams.routing.permission import approval_id
 from streams.routing.state import (
     IndexRow,
     JobRow,
