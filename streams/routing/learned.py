@@ -23,7 +23,7 @@ from streams.routing.columns import Floats, Frame
 from streams.routing.settings import RoutingSettings
 
 SHARDS: Final = 8
-"""Rows of a partition: one is written whole when an outcome changes it, and each costs a decision about 2 us."""
+"""Rows of a partition: one is written whole when an outcome changes it, and each costs a decision about 1 us."""
 TARGETS_MAX: Final = 512
 """Targets of a row, so 4,096 of a partition; of more, the one whose last outcome is the oldest is forgotten."""
 
