@@ -211,6 +211,17 @@ def test_assets_that_come_and_go_leave_what_was_learned_with_the_right_ones(rig,
     assert "after 4 outcomes" in reliability_of(rig.route("y"), candidate, "a")
 
 
+def test_places_are_those_of_now():
+    columns, asked = Columns(), ("a", "b")
+    assert columns.places(asked).tolist() == [-1, -1]
+    for name in "ba":
+        columns._take(name)
+    assert columns.places(asked).tolist() == [1, 0]
+    assert columns.places(asked) is columns.places(asked)
+    columns.remove("b")
+    assert columns.places(asked).tolist() == [1, -1]
+
+
 OUTCOMES = st.lists(
     st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 3 * DAY_S * 1000), st.booleans()), max_size=30
 )
