@@ -71,7 +71,9 @@ class Converter:
         elif not self._has_room(point.origin, point.at):
             self.counts["over_attribute_sets"] += 1
         else:
-            typed = prom_types.typed(self.rows, point, self._type_of) if isinstance(point, Untyped) else point
+            typed: Point | None = point
+            if isinstance(point, Untyped):
+                typed = prom_types.typed(self.rows, point, self._type_of, self.counts)
             if isinstance(typed, Number):
                 yield from self._of_number(typed)
             elif isinstance(typed, Distribution):

@@ -7,6 +7,7 @@ they wait in a row until they are complete: count, sum and as many buckets as th
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 
 from streams.adapters.points import Attributes, Bucket, Distribution, Ended, Kind, Number, Origin, Point, Untyped
@@ -18,19 +19,24 @@ Types = Callable[[str], str]
 INF = "+Inf"
 
 
-def typed(rows: Rows, point: Untyped, types: Types) -> Point | None:
-    """The point as what it is; None = a part of something that is not complete, or no telemetry (`_created`)."""
+def typed(rows: Rows, point: Untyped, types: Types, counts: Counter[str]) -> Point | None:
+    """The point as what it is; None = a part of something that is not complete, or no telemetry (`_created`).
+
+    What nothing will come of is in `counts`.
+    """
     origin = point.origin
     name, attributes = origin.metric, dict(origin.attributes)
     told = types(name)
     if name.endswith("_bucket") and _is_bound(attributes.get("le", "")):
         base = origin._replace(metric=name.removesuffix("_bucket"), attributes=_without_le(origin.attributes))
-        return _part(rows, base, point, attributes["le"])
+        return _part(rows, base, point, attributes["le"], counts)
     for ending in ("_sum", "_count"):
         base_name = name.removesuffix(ending)
         if base_name != name and not told and types(base_name) in ("", "histogram", "summary"):
-            return _part(rows, origin._replace(metric=base_name), point, ending)
+            return _part(rows, origin._replace(metric=base_name), point, ending, counts)
     if name.endswith("_created") and told in ("", "gauge"):
+        if point.value is not None:
+            counts["creation_times"] += 1
         return None
     is_total = told == "counter" or types(name.removesuffix("_total")) == "counter"
     is_total |= name.endswith("_total") and told == ""
@@ -48,7 +54,7 @@ def _without_le(attributes: Attributes) -> Attributes:
     return tuple(pair for pair in attributes if pair[0] != "le")
 
 
-def _part(rows: Rows, origin: Origin, point: Untyped, part: str) -> Point | None:
+def _part(rows: Rows, origin: Origin, point: Untyped, part: str, counts: Counter[str]) -> Point | None:
     """Row: time, parts of that time by name, how many buckets the last complete one had, whether it was given out."""
     origin = origin._replace(unit=origin.unit or point.origin.unit)
     key = series_key("parts", origin)
@@ -59,10 +65,13 @@ def _part(rows: Rows, origin: Origin, point: Untyped, part: str) -> Point | None
     if at - point.at > ANEW_MS:
         at, parts, expected, done = 0, {}, 0, True
     if point.at < at:
+        counts["first_or_late"] += 1
         return None
     late = None
     if point.at > at:
         late = None if done else _distribution(origin, at, parts, expected)
+        if not done and late is None:
+            counts["incomplete"] += 1
         expected = max((sum(p[0] != "_" for p in parts)), 0) if parts else expected
         at, parts, done = point.at, {}, False
     parts = {**parts, part: point.value}

@@ -78,6 +78,15 @@ def test_a_histogram_cut_by_the_end_of_a_request_is_put_together() -> None:
         assert samples("remote-write", [body(*first), body(*second[:cut]), body(*second[cut:])]) == whole
 
 
+def test_parts_of_a_histogram_that_give_no_figure_are_counted() -> None:
+    by = converter()
+    first, second = histogram(T0, (1, 2, 3), 4.0), histogram(T0 + 10_000, (11, 22, 23), 14.0)
+    created = ("d_seconds_created", ME, 1.7e9, T0)
+    alone = [("x_sum", ME, 1.0, T0 + i * 1000) for i in range(3)]
+    samples("remote-write", [body(*first), body(*second), body(first[0]), body(created), *map(body, alone)], by=by)
+    assert by.counts == {"samples": 5, "first_or_late": 2, "creation_times": 1, "incomplete": 2}
+
+
 def test_metadata_says_what_the_name_does_not() -> None:
     jumps = [("switches", ME, 100.0, T0), ("switches", ME, 150.0, T0 + 10_000)]
     told = samples("remote-write", [body(types={"switches": 1}), *map(body, jumps)])
