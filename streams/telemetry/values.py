@@ -19,6 +19,8 @@ OFF_EDGE = 0.382
 """How far the first value is from the edge of its bin: whole multiples of a step never fall on an edge."""
 TINY = 1e-100
 """Values closer than this are equal: the width of a bin must not be 0."""
+ROUNDING = 1e-12
+"""So are those closer than this share of the first, until one differs by more: 0.1 + 0.2 is no change of 0.3."""
 BEYOND, BEYOND_RANGES = 2.0, 0.1
 """Score for each tenfold of (1 + distance in tenths of the range seen), on top of the rank."""
 
@@ -27,7 +29,7 @@ BEYOND, BEYOND_RANGES = 2.0, 0.1
 def learn(s: SeriesRecord, x: float) -> float:
     """-log10 p of the value (0 before WARM_SAMPLES), which is then counted."""
     if s.value_width <= 0.0:
-        if abs(x - s.anchor) <= TINY:
+        if abs(x - s.anchor) <= max(TINY, ROUNDING * abs(s.anchor)):
             return 0.0
         _begin(s, x)
     bins = (x - s.anchor) / s.value_width + s.value_offset

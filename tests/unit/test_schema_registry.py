@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from schemas.codec import decode, encode
-from schemas.records import JobRequest
+from schemas.errors import UnknownSchema
+from schemas.records import HealthSignal, JobRequest
+from schemas.samples import decode_samples
 from schemas.wire import Wire
 from topology.schema_registry import RegistryError, RegistrySchemaIds, connected_ids
 
@@ -68,6 +70,15 @@ def test_a_record_goes_through_the_confluent_wire_format_of_two_clients(registry
     data = encode(JOB, Wire.CONFLUENT, schema_ids=writer)
     assert data[0] == 0
     assert decode((JobRequest,), data, schema_ids=reader) == JOB
+
+
+def test_samples_in_the_confluent_wire_format_are_read_with_a_registry_and_refused_without(registry: Registry) -> None:
+    signal = HealthSignal(asset_id="svc-a", metric="latency_ms", value=112.0, unit="ms", at=1_790_000_000_000)
+    data = encode(signal, Wire.CONFLUENT, schema_ids=connected_ids(registry.url))
+    found = decode_samples(data, schema_ids=RegistrySchemaIds(registry.url))
+    assert (found.series[0].asset_id, found.value.tolist()) == ("svc-a", [112.0])
+    with pytest.raises(UnknownSchema):
+        decode_samples(data)
 
 
 def test_writing_asks_nothing_once_connected(registry: Registry) -> None:

@@ -189,6 +189,29 @@ def test_what_is_dropped_without_a_word_is_counted() -> None:
     assert on.take_refused() == ([], 0)
 
 
+def test_a_million_new_series_in_a_minute_cost_their_tenant_and_nobody_else() -> None:
+    """As the settings are by default: 30,000 begin, the others are counted, and who was there is watched as before."""
+    on, alone = machine(), machine()
+    for each in (on, alone):
+        each.layer.see(each.view, Event("assets", "calm", RegisteredAsset(id="calm", tenant="quiet"), T0, "r"))
+    calm = [(Series("calm", f"m{i}"), T0 + i, float(i % 7)) for i in range(100)]
+    assert take(on, calm) == take(alone, calm) == ([], [])
+    counted, size = 0, 10_000
+    for begin in range(0, 1_000_000, size):
+        series = tuple(Series("noisy", f"m{begin + i}") for i in range(size))
+        at = np.full(size, T0 + 1_000 + begin // 100)
+        assert on.on_columns(SampleColumns(series, np.arange(size, dtype=np.int32), at, np.ones(size)), str) == []
+        refused = on.take_refused()
+        counted += len(refused.rows) + refused.not_told
+    assert len(on.rows) == 30_100
+    assert counted == 970_000
+    later = [(series, at + 30_000, value) for series, at, value in calm]
+    assert take(on, later) == take(alone, later) == ([], [])
+    for i in range(100):
+        key = series_key("calm", f"m{i}")
+        assert on.layer.encode_row(on.rows[key]) == alone.layer.encode_row(alone.rows[key])
+
+
 def test_tenants_do_not_share_their_limits() -> None:
     on = machine(max_new_series_per_minute=20)
     for asset, tenant in (("noisy", "loud"), ("calm", "quiet")):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recorded import SETTINGS, collectd, otlp
+from structlog.testing import capture_logs
 
 from schemas.codec import decode
 from schemas.records import HealthSignalBatch
@@ -99,6 +100,18 @@ def test_of_a_message_too_large_for_a_dead_letter_the_beginning_is_kept() -> Non
     [letter] = host.outputs
     assert dict(letter.headers)["error"] == b"too_large"
     assert len(letter.value or b"") == KEPT_BYTES
+
+
+def test_an_unknown_unit_is_said_once_and_its_values_come_as_they_are() -> None:
+    host = Host()
+    runner = adapter(host)
+    with capture_logs() as logs:
+        for start in (0, 10):
+            runner.process(batch(otlp("otlp_proto", "checkout-1"), start=start))
+    assert [(entry["log_level"], entry["unit"]) for entry in logs if "unit" in entry] == [("warning", "smoots")]
+    records = [decode((HealthSignalBatch,), o.value, o.headers) for o in host.of("health-signals")]
+    units = {s.metric: s.unit for r in records if isinstance(r, HealthSignalBatch) for s in r.series}
+    assert units["oven.heat"] == "smoots"
 
 
 def test_a_new_owner_goes_on_where_the_last_one_was() -> None:
