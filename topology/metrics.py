@@ -77,7 +77,7 @@ class LayerCollector(Collector):
         family = CounterMetricFamily(
             "maestro_adapter_points_total",
             "what adapters did: samples given out; points that were ignored, first or late, ended, of unknown unit, "
-            "over the limit of attribute sets, creation times; histograms that stayed incomplete",
+            "over the limit of attribute sets, creation times, reported twice; incomplete histograms",
             labels=["layer", "outcome"],
         )
         for worker in self._workers:

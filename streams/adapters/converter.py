@@ -131,7 +131,10 @@ class Converter:
         if ours:
             factor = units.normal(origin.unit or "ms").factor
             part = Served(found, is_error(origin.attributes))
-            yield from self._requests.take(origin.metric, origin, point.at, part, factor)
+            taken = self._requests.take(origin.metric, origin, point.at, part, factor)
+            if taken is None and not origin.attributes:
+                self.counts["reported_twice"] += 1
+            yield from taken or ()
 
     # --- what is remembered beside totals ---
 

@@ -89,11 +89,12 @@ class Requests:
         self._rows = rows
         self._open: dict[str, str] = {}
 
-    def take(self, owner: str, origin: Origin, at: int, part: Served, factor_ms: float) -> list[Figure]:
+    def take(self, owner: str, origin: Origin, at: int, part: Served, factor_ms: float) -> list[Figure] | None:
+        """The round before, if it is over; None = the part is not taken: late, or the figure is another metric's."""
         key = ids.row_key("requests", origin.asset_id)
         row = _own(self._rows.get(key), owner, at, [None])
         if row is None or at < row[0]:
-            return []
+            return None
         over = row[2] is not None and at > row[0]
         found = _of_requests(origin.asset_id, row) if over else []
         before = row[2] if at == row[0] else None

@@ -12,7 +12,7 @@ from streams.adapters.buckets import MOST_BUCKETS, explicit, exponential
 from streams.adapters.converter import Converter, named
 from streams.adapters.formats import read
 from streams.adapters.identity import asset_of
-from streams.adapters.points import Kind, Number, Origin, Reading, attributes_from
+from streams.adapters.points import Distribution, Kind, Number, Origin, Reading, attributes_from
 from streams.adapters.rounds import Figure
 from streams.adapters.rows import MOST_ROW_BYTES, Rows
 from streams.adapters.settings import OTLP_IDENTITY, IntakeSettings
@@ -107,6 +107,15 @@ def test_a_series_whose_clock_was_a_day_off_goes_on_when_it_is_right_again() -> 
 
 def test_labels_that_every_series_has_are_left_out_of_names() -> None:
     assert attributes_from({"prometheus": "k8s/main", "code": "200"}, SETTINGS.ignored_attributes) == (("code", "200"),)
+
+
+def test_durations_that_two_metrics_report_are_counted_where_they_are_not_given_out() -> None:
+    by = converter()
+    origins = [Origin("a", name, "s") for name in ("http.server.duration", "http.server.request.duration")]
+    points = [Distribution(origin, T0, 10.0, 2.0, None, running=False, start=T0 - 10_000) for origin in origins]
+    found = by.take(Reading(list(points), whole=True))
+    assert [(f.metric, f.value) for f in found] == [("throughput_per_s", 1.0), ("latency_ms", 200.0)]
+    assert by.counts == {"samples": 2, "reported_twice": 1}
 
 
 def test_a_figure_of_ours_has_one_owner() -> None:
