@@ -19,6 +19,7 @@ from streams.optimisation.metrics import Metric
 from streams.optimisation.packing import decode, encode
 from streams.optimisation.proposal import Proposal, propose, wish
 from streams.optimisation.publication import Publication
+from streams.optimisation.renewal import renew_at
 from streams.optimisation.resizing import resize
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Situation, situation
@@ -79,8 +80,13 @@ class CostLatencyOptimizer:
         row.looked_samples = row.samples
         fresh = any(due - s.newest_at < s.fresh_ms(self.settings.window_ms) for s in row.series.values())
         wait_ms = self.settings.look_every_s * 1000 * 2 ** min(row.idle_looks, _IDLE_DOUBLINGS)
-        row.next_look_at = due + wait_ms if fresh else None
+        row.next_look_at = self._not_after_renewal(row, due, due + wait_ms) if fresh else None
         return told
+
+    def _not_after_renewal(self, row: AssetRow, at: int, next_look_at: int) -> int:
+        """A rest does not outlast what stands: it is looked at in time for it to be renewed."""
+        renewal_at = renew_at(row.published, self.settings) if row.published is not None else 0
+        return min(next_look_at, renewal_at) if renewal_at > at else next_look_at
 
     def owner_changed(self, asset_id: str, row: AssetRow, world: World, at: int, cause_id: str) -> list[Emission]:
         """An incident or a remediation began: what would cut or move is withdrawn at once (one owner per axis)."""

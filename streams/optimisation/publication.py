@@ -1,7 +1,7 @@
 """From a proposal to what is published: second look, limits, policy, cooldown, renewal, withdrawal, expiry.
 
                 proposed         looked at again (recheck_s; an urgent scale-out at once)
-(nothing) ----------------> pending ----------------> published --- renewed in the last third of its life
+(nothing) ----------------> pending ----------------> published --- renewed shortly before it is over
     ^                          |                          |
     |     proposal gone        |      gone, held, expired |   another action: withdrawn, then that one
     +--------------------------+--------------------------+
@@ -21,6 +21,7 @@ from streams.optimisation.confidence import confidence_of
 from streams.optimisation.limits import Held, limit
 from streams.optimisation.permission import ask_policy, published
 from streams.optimisation.proposal import DOWN, Proposal
+from streams.optimisation.renewal import is_news, saving_of, steadied
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Situation
 from streams.optimisation.state import AssetRow, Pending, Published, Refused
@@ -53,8 +54,8 @@ class Publication:
         result = limit(proposal, s, self.row, world, self.settings)
         if isinstance(result, Held):
             self._hold(result, s)
-        elif self._is_news(result) and (denied := self._permitted(result, s, world, policy)) is not None:
-            self._hold(denied, s)
+        else:
+            self._say(steadied(self.row.published, result), s, world, policy)
 
     def _let_go(self, standing: Published, s: Situation) -> None:
         """What stands is no longer called for; it lives for the cooldown at least: noise is one record."""
@@ -98,17 +99,14 @@ class Publication:
             return True
         return self.at - pending.since_at < self.settings.recheck_s * 1000
 
-    def _is_news(self, proposal: Proposal) -> bool:
-        """Nothing stands, it is to be renewed, or its target moved; a smaller target waits for the cooldown."""
+    def _say(self, p: Proposal, s: Situation, world: World, policy: PolicyHook | None) -> None:
+        """Publishes what is news, if policy lets it."""
         standing = self.row.published
-        if standing is None:
-            return True
-        if self.at >= standing.valid_until - self.settings.ttl_s * 1000 // 3:
-            return True
-        if proposal.action is RecommendedAction.SCALE_OUT and proposal.to_units > standing.to_units:
-            return True
-        moved = abs(proposal.to_units - standing.to_units) >= max(0.1 * standing.to_units, 0.01)
-        return moved and self.at - standing.at >= self.settings.cooldown_s * 1000
+        if standing is not None and not is_news(standing, p, s, self.settings):
+            return
+        denied = self._permitted(p, s, world, policy)
+        if denied is not None:
+            self._hold(denied, s)
 
     def _permitted(self, p: Proposal, s: Situation, world: World, policy: PolicyHook | None) -> Held | None:
         """Publishes if policy lets it; else says what forbids it."""
@@ -159,7 +157,7 @@ class Publication:
 
     def _record(self, p: Proposal, s: Situation) -> Recommendation:
         confidence = confidence_of(s, p.because)
-        saving = None if s.unit_cost is None else round((s.units - p.to_units) * s.unit_cost, 6)
+        saving = saving_of(p, s)
         return Recommendation(
             id=ids.derive("recommendation", self.asset_id, p.action.value, self.at),
             asset_id=self.asset_id,

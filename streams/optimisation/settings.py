@@ -59,7 +59,7 @@ class OptimisationSettings(BaseModel):
     performance_every_s: int = Field(15, ge=1, le=3_600, description="s: least time between two snapshots of an asset.")
     performance_refresh_s: int = Field(300, ge=1, le=86_400, description="s: a snapshot at least this often.")
     performance_change_share: float = Field(0.05, ge=0, le=1, description="fraction: a smaller change is no news.")
-    ttl_s: int = Field(900, ge=1, le=86_400, description="s: a recommendation holds; renewed in its last third.")
+    ttl_s: int = Field(900, ge=1, le=86_400, description="s: a recommendation holds; renewed in its last tenth.")
     cooldown_s: int = Field(60, ge=0, le=86_400, description="s: before a changed or withdrawn one comes again.")
 
     @model_validator(mode="after")

@@ -245,13 +245,68 @@ def test_o6_published_with_a_time_to_live_renewed_and_expired() -> None:
     bench = Bench(OptimisationSettings(ttl_s=300)).say(every(5, 120, saturation=0.9))
     published = [r for r in bench.told() if not r.withdrawn]
     assert [r.valid_until - r.at for r in published] == [300_000] * len(published)
-    assert 3 <= len(published) <= 4, "renewed in the last third of 300 s, over 600 s"
+    assert len(published) == 3, "renewed 30 s before each 300 s are over, over 600 s"
     for earlier, later in pairwise(published):
         assert later.at < earlier.valid_until
     bench.until(2_000)
     last = bench.told()[-1]
     assert last.withdrawn
     assert last.at <= max(r.valid_until for r in bench.told()[:-1])
+
+
+DAY = 86_400
+
+
+def never_over(told: list[Recommendation]) -> bool:
+    """A reader that goes by `valid_until` sees one standing at every time; 30 s at least for it to get there."""
+    return all(later.at <= earlier.valid_until - 30_000 for earlier, later in pairwise(told))
+
+
+@pytest.mark.parametrize("value", [0.9, 0.05])
+@pytest.mark.parametrize("units", [1, 10])
+@pytest.mark.parametrize("swing", [0.0, 0.02])
+def test_o6_nothing_new_is_said_again_only_before_it_is_over(value: float, units: float, swing: float) -> None:
+    """Every 5 minutes for a day: 96 times 900 s, each renewed 90 s before it is over, and the steps at the start."""
+    slow = [(t, "a", "utilization", value + swing * (t // 300 % 3 - 1)) for t in range(0, DAY, 300)]
+    told = Bench().asset(capacity_units=units, cost_usd_per_hour=20.0).say(slow).told()
+    assert not any(r.withdrawn for r in told)
+    assert never_over(told)
+    assert 95 <= len(told) <= DAY / 810 + 3
+
+
+def test_o6_a_time_to_live_of_hours_is_said_that_much_less_often() -> None:
+    slow = every(300, DAY // 300, utilization=0.9)
+    told = Bench(OptimisationSettings(ttl_s=14_400)).asset(capacity_units=10).say(slow).told()
+    assert never_over(told)
+    assert len(told) == 7
+
+
+def test_o6_looks_that_are_further_apart_than_its_life_leave_no_gap() -> None:
+    rare = OptimisationSettings(look_every_s=1_800, ttl_s=900)
+    told = Bench(rare).asset(capacity_units=10).say(every(60, 600, utilization=0.75)).told()
+    assert len(told) > 10
+    assert never_over(told)
+
+
+def test_o6_what_changed_beyond_the_tolerance_is_told_sooner() -> None:
+    def gaps_s(*after: Sample) -> list[float]:
+        busy = every(15, 400, utilization=0.9, cost_usd_per_hour=20)
+        told = Bench().asset(capacity_units=10, cost_usd_per_hour=20.0).say(sorted([*busy, *after])).told()
+        return [(b.at - a.at) / 1000 for a, b in pairwise(told) if a.at > T + 2_000_000]
+
+    assert set(gaps_s()) == {810.0}
+    dearer = [(t + 7.0, "a", "cost_usd_per_hour", 60.0) for t in range(3_000, 6_000, 5)]
+    assert 600.0 <= min(gaps_s(*dearer)) < 810.0
+    more = [(t + 7.0, "a", "utilization", 1.0) for t in range(3_000, 6_000, 2)]
+    assert min(gaps_s(*more)) < 600.0
+
+
+def test_o6_a_large_pool_is_not_told_of_each_unit() -> None:
+    """1,000 units of which 1,286 and then up to 1,300 are wanted: within 5 % of what stands."""
+    waves = [(t, "a", "saturation", 0.9 + 0.01 * (t // 60 % 2)) for t in range(0, 7_200, 60)]
+    told = Bench().asset(capacity_units=1_000).say(waves).told()
+    assert never_over(told)
+    assert len(told) <= 7_200 / 810 + 3
 
 
 def test_o7_a_forecast_raises_the_floor_before_the_load_is_there() -> None:
