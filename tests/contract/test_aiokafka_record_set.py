@@ -9,6 +9,7 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record import util
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -16,7 +17,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.atleastonce import record_set
+from streams.atleastonce import record_batches, record_set
 from streams.atleastonce.batch import Message, RawMessage
 from streams.atleastonce.fetched import Fetched
 
@@ -87,7 +88,7 @@ def test_any_content(batches: list[list[Sent]], compression: int, most: int, off
 def test_a_control_batch_has_no_messages_but_is_passed() -> None:
     data = bytearray(batch(ODD[:1], 7))
     data[22] |= 0x20
-    data[17:21] = record_set.util.calc_crc32c(bytes(data[21:])).to_bytes(4)
+    data[17:21] = util.calc_crc32c(bytes(data[21:])).to_bytes(4)
     whole = batch(ODD[:2], 5) + bytes(data)
     assert ours(whole, 5) == stock(whole, 5)
     assert ours(whole, 5)[1] == 8
@@ -96,7 +97,7 @@ def test_a_control_batch_has_no_messages_but_is_passed() -> None:
 def test_times_of_the_broker() -> None:
     data = bytearray(batch(ODD))
     data[22] |= 0x08
-    data[17:21] = record_set.util.calc_crc32c(bytes(data[21:])).to_bytes(4)
+    data[17:21] = util.calc_crc32c(bytes(data[21:])).to_bytes(4)
     assert ours(bytes(data)) == stock(bytes(data))
 
 
@@ -104,7 +105,7 @@ def test_an_older_format_goes_the_old_way() -> None:
     builder = LegacyRecordBatchBuilder(1, 0, 10_000)
     assert builder.append(0, 1_700_000_000_000, b"k", b"v")
     data = bytes(builder.build())
-    assert record_set.whole_batches(data) is None
+    assert record_batches.whole_batches(data) is None
     assert ours(data) == stock(data)
 
 
@@ -128,7 +129,7 @@ def test_records_that_lie_about_their_sizes_are_refused_not_read(records: list[S
     at = data.draw(st.integers(57, len(good) - 1))
     good[at] = data.draw(st.integers(0, 255))
     try:
-        found = record_set.split(bytes(good), iter([(0, len(good))]), checks_crc=False)
+        found = record_batches.split(bytes(good), iter([(0, len(good))]), checks_crc=False)
     except CorruptRecordException:
         return
     assert found is not None
