@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
@@ -45,15 +45,6 @@ class Consumer(StockConsumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> ConsumerThread:
         record_set.use()
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    async def client_made(self, stop: Callable[[], bool]) -> None:
-        """Returns when the thread has its client, or when `stop` says so. Raises TimeoutError after `start_timeout_s`.
-
-        Whoever finds this service started may have found it in the middle of starting: seen once, on a busy machine.
-        """
-        async with asyncio.timeout(self.app.settings.start_timeout_s):
-            while self._thread._consumer is None and not stop():  # noqa: ASYNC110 - the thread has no event for it
-                await asyncio.sleep(ROOM_POLL_S)
 
     # --- flow -------------------------------------------------------------------------------------------------------
 

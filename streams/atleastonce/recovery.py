@@ -181,10 +181,7 @@ class Recovery(StockRecovery):  # type: ignore[misc]
 
 
 class TableManager(StockTableManager):  # type: ignore[misc]
-    """Uses our recovery, and begins as soon as there is a client to ask for the assignment.
-
-    Stock waits a second for other tables to be declared, by when the client's thread has mostly made its client.
-    """
+    """Uses our recovery, and begins at once (stock waits a second for other tables to be declared)."""
 
     _recovery: Recovery | None
 
@@ -195,6 +192,5 @@ class TableManager(StockTableManager):  # type: ignore[misc]
         return self._recovery
 
     async def on_start(self) -> None:
-        await self.app.consumer.client_made(lambda: self.should_stop)
         await self._update_channels()
         await self.recovery.start()

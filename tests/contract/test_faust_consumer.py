@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,6 @@ from streams.atleastonce import AtLeastOnceSettings, Metrics, RawMessage
 from streams.atleastonce.client_thread import patience
 from streams.atleastonce.consumer import Consumer
 from streams.atleastonce.ledger import Ledger
-from streams.atleastonce.recovery import TableManager
 
 IN = TP("in", 0)
 
@@ -92,27 +90,3 @@ def test_a_fetch_is_cut_into_batches_and_what_was_delivered_is_skipped() -> None
     assert offsets(3, 3, 4, 5, 7, 9) == ([[3, 4, 5, 7], [9]], 0)
     assert offsets(5, 3, 4, 5, 7) == ([[5, 7]], 2)
     assert offsets(9, 3, 4, 5, 7) == ([], 4)
-
-
-def starting(client: object | None, start_timeout_s: float = 20.0) -> Any:
-    app = SimpleNamespace(settings=AtLeastOnceSettings(start_timeout_s=start_timeout_s))
-    return SimpleNamespace(app=app, _thread=SimpleNamespace(_consumer=client))
-
-
-async def test_a_client_that_its_thread_has_not_made_yet_is_waited_for() -> None:
-    """Stock raises ConsumerNotStarted when the tables ask for the assignment then, and the worker ends."""
-    found = starting(None)
-    waiting = asyncio.create_task(Consumer.client_made(found, lambda: False))
-    await asyncio.sleep(0.02)
-    assert not waiting.done()
-    found._thread._consumer = object()
-    await asyncio.wait_for(waiting, 5)
-    await Consumer.client_made(starting(None), lambda: True)
-    with pytest.raises(TimeoutError):
-        await Consumer.client_made(starting(None, start_timeout_s=1.0), lambda: False)
-
-
-def test_the_tables_wait_for_the_client_before_they_ask_for_the_assignment() -> None:
-    source = inspect.getsource(TableManager.on_start)
-    assert source.index("client_made") < source.index("_update_channels")
-    assert "_consumer" in inspect.getsource(AIOKafkaConsumerThread._ensure_consumer)
