@@ -206,7 +206,8 @@ LoadPlugin write_kafka
         time.sleep(2)
         if process.poll() is not None:
             said.seek(0)
-            pytest.skip(f"collectd does not run here (apt-get install collectd-core libyajl2 librdkafka1): {said.read()[-500:]}")
+            said_last = said.read()[-500:]
+            pytest.skip(f"collectd does not run here (apt-get install collectd-core libyajl2 librdkafka1): {said_last}")
         found = running.wait_for(lambda found: len(found.get(("collected", "utilization"), [])) >= 2)
     finally:
         process.terminate()
