@@ -23,7 +23,8 @@ def main() -> None:
     [worker] = app.build(Settings(app_id=app_id), broker, ["telemetry"], folder=Path(folder))
 
     def done() -> int:
-        ledgers: list[Any] = list(getattr(worker.app.consumer, "ledgers", {}).values()) if worker.app.started else []
+        # Not `app.consumer`: asked for by this thread while the main one makes it, there would be two.
+        ledgers: list[Any] = list(getattr(worker.app._consumer, "ledgers", {}).values())
         return sum(max(int(ledger.flushed), 0) for ledger in ledgers) * SAMPLES_A_MESSAGE[workload]
 
     report(done)
