@@ -6,8 +6,11 @@ Not having Kafka is a failure, not a skip. `MAESTRO_TEST_BROKER` and `MAESTRO_TE
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +18,8 @@ import structlog
 
 if TYPE_CHECKING:
     from topology.embedded import EmbeddedKafka
+
+sys.path.insert(0, str(Path(__file__).parent / "fixtures"))
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +86,12 @@ def make_topic(kafka: str, unique: str) -> Callable[..., str]:
         return topic
 
     return make
+
+
+@pytest.fixture
+def start_haproxy(tmp_path: Path) -> Iterator[Callable[[str], object]]:
+    """`start_haproxy(backends)` -> a real HAProxy (`fixtures/haproxy_process.py`); skips where none is installed."""
+    from haproxy_process import haproxy
+
+    with ExitStack() as running:
+        yield lambda backends: running.enter_context(haproxy(tmp_path, backends))
