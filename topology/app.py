@@ -131,6 +131,7 @@ def _app(card: LayerCard, settings: Settings, broker: str, folder: Path, *extern
             standby_replicas=settings.standby_replicas,
             replication=settings.replication_factor or -1,
             gather_s=card.gather_s,
+            flush_wait_most_s=card.flush_wait_most_s,
             # A refused record of the greatest size must fit in its dead letter, with the headers.
             max_record_bytes=settings.max_record_bytes + DEAD_LETTER_HEADROOM_BYTES,
         ),

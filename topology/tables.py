@@ -25,6 +25,9 @@ class LayerCard:
     does: str
     gather_s: float = 0.0
     """Seconds that inputs may wait for company, of a layer whose outputs are about windows of many times that."""
+    flush_wait_most_s: float = 3.0
+    """Seconds that outputs may wait so that rows which change all the time are written less often (ADR 10). Little for
+    a layer that somebody waits for and whose rows are written once: merging them would save nothing."""
 
     @property
     def table(self) -> str:
@@ -89,6 +92,7 @@ LAYERS: tuple[LayerCard, ...] = (
         ("assets", "performance", "anomalies", "remediations", "policies"),
         ("routing-decisions",),
         "filters, scores and chooses a target, pivots when it fails",
+        flush_wait_most_s=0.02,
     ),
 )
 

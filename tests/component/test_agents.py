@@ -130,6 +130,14 @@ def test_only_the_layer_of_windows_lets_its_inputs_wait_for_company(tmp_path: Pa
     assert {name for name, gather_s in waits.items() if gather_s > 0} == {"optimisation"}
 
 
+def test_nobody_waits_for_a_decision_because_of_what_was_written_before(tmp_path: Path) -> None:
+    apps = {w.card.name: w.app for w in wiring.build(Settings(), "127.0.0.1:9", folder=tmp_path)}
+    pace = apps["routing"].ownership._pace
+    pace.correct(0.0, 60.0)  # as after a backlog: minutes of its share of a core are spent
+    assert pace.turn_s(0.01, 1_000.0) <= 1_000.02
+    assert {name for name, app in apps.items() if app.settings.flush_wait_most_s < 1} == {"routing"}
+
+
 def incident() -> Anomaly:
     return Anomaly(
         id="n1", incident_id="i1", state=AnomalyState.OPENED, asset_id="a", metric="latency_ms", kind=AnomalyKind.SPIKE,
