@@ -27,6 +27,7 @@ class Declared:
 
 COUNTERS = (
     Declared("maestro_messages_total", "app.messages", "messages delivered to the layer"),
+    Declared("maestro_flushed_messages_total", "app.flushed_messages", "offsets of input whose effects are durable"),
     Declared("maestro_duplicates_total", "app.skipped_duplicates", "messages read again that the state had already"),
     Declared("maestro_flushes_total", "app.flushes", "flushes of rows, outputs and offsets"),
     Declared("maestro_flush_seconds_total", "app.flush_ms", "time in flushes", 0.001),

@@ -16,7 +16,7 @@ from streams.atleastonce.changelog import Attempt
 from streams.atleastonce.consumer import Transport
 from streams.atleastonce.declare import TopicSpec, declare
 from streams.atleastonce.ending import end_process
-from streams.atleastonce.errors import AtLeastOnceError, ConfigurationError, Exit, NotOwned
+from streams.atleastonce.errors import AtLeastOnceError, ConfigurationError, Exit, NotOwned, NotStarted
 from streams.atleastonce.liveness import watch
 from streams.atleastonce.metrics import Metrics
 from streams.atleastonce.ownership import Ownership
@@ -166,6 +166,13 @@ class App(faust.App):  # type: ignore[misc]
             self.consumer.flushed(TP(topic, partition), next_offset)
 
     # --- Faust's hooks ----------------------------------------------------------------------------------------------
+
+    @property
+    def consumer(self) -> Any:
+        """Stock Faust makes it for whichever thread asks first, and two that ask at once get one each."""
+        if self._consumer is None and asyncio._get_running_loop() is None:
+            raise NotStarted(f"the consumer of {self.plan.name} is made by its event loop, as it starts")
+        return super().consumer
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)

@@ -161,7 +161,9 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         ledger = self.ledgers.get(tp)
         if ledger is None:
             return
+        before = ledger.flushed
         ledger.flush(next_offset)
+        self.app.metrics.flushed_messages += next_offset - before
         held = self._held[tp]
         while held and held[0][0] <= next_offset:
             held.popleft()[1].ack(self)

@@ -45,6 +45,10 @@ class NotOwned(AtLeastOnceError):
     """Work was staged for a partition that this worker does not hold."""
 
 
+class NotStarted(AtLeastOnceError):
+    """A thread asked for what the app's event loop makes when it starts."""
+
+
 class Stalled(AtLeastOnceError):
     """Input waits, and nothing was committed for longer than `stall_s`."""
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 class Metrics:
     batches: int = 0
     messages: int = 0
+    flushed_messages: int = 0
     skipped_duplicates: int = 0
     """Messages read again after a crash that were in the state already."""
     flushes: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +17,10 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.types import TP
 
-from streams.atleastonce import AtLeastOnceSettings, Metrics, RawMessage
+from streams.atleastonce import AtLeastOnceSettings, Metrics, RawMessage, create_app
 from streams.atleastonce.client_thread import patience
 from streams.atleastonce.consumer import Consumer
+from streams.atleastonce.errors import NotStarted
 from streams.atleastonce.ledger import Ledger
 
 IN = TP("in", 0)
@@ -69,6 +72,16 @@ async def test_what_we_set_of_a_fetch_is_what_the_client_hands_to_its_fetcher(se
 def test_only_a_layer_that_gathers_lets_messages_wait_for_company() -> None:
     assert patience(AtLeastOnceSettings()) == {"_fetch_max_wait_ms": 500, "_fetch_min_bytes": 1}
     assert patience(AtLeastOnceSettings(gather_s=0.2)) == {"_fetch_max_wait_ms": 200, "_fetch_min_bytes": 65_536}
+
+
+async def test_the_consumer_is_made_by_the_event_loop_alone(tmp_path: Path) -> None:
+    """Two threads that ask at once for what stock Faust makes on demand get one each, and a cold start fails."""
+    app = create_app("x", broker="127.0.0.1:1", datadir=tmp_path, inputs=["in"], partitions=1)
+    with pytest.raises(NotStarted, match="x is made by its event loop"):
+        await asyncio.to_thread(lambda: app.consumer)
+    made = app.consumer
+    assert isinstance(made, Consumer)
+    assert await asyncio.to_thread(lambda: app.consumer) is made
 
 
 def consumer(delivered: int) -> Any:

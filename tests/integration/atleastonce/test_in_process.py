@@ -60,7 +60,7 @@ async def test_run_apps_starts_serves_and_stops(lab: Any, tmp_path: Path) -> Non
     await asyncio.wait_for(run_apps([app], stop, on_ready), 60)
     assert sorted(seen) == sorted([("ready", p) for p in range(4)] + [("lost", p) for p in range(4)])
     assert app.owned_partitions == frozenset()
-    assert app.metrics.messages == 500
+    assert app.metrics.messages == app.metrics.flushed_messages == 500
     assert app.metrics.flushes >= 4
     assert lab.caught_up()
     assert [(key, value) for _, _, key, value, _ in lab.read(out)] == [(b"t", b"from a timer")]

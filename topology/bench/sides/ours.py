@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from topology import app
 from topology.bench.load import SAMPLES_A_MESSAGE
@@ -23,9 +22,8 @@ def main() -> None:
     [worker] = app.build(Settings(app_id=app_id), broker, ["telemetry"], folder=Path(folder))
 
     def done() -> int:
-        # Not `app.consumer`: asked for by this thread while the main one makes it, there would be two.
-        ledgers: list[Any] = list(getattr(worker.app._consumer, "ledgers", {}).values())
-        return sum(max(int(ledger.flushed), 0) for ledger in ledgers) * SAMPLES_A_MESSAGE[workload]
+        flushed: int = worker.app.metrics.flushed_messages
+        return flushed * SAMPLES_A_MESSAGE[workload]
 
     report(done)
     if "profile" not in options:
