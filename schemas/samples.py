@@ -22,7 +22,7 @@ from schemas.columns import RejectedRow, SampleColumns, Series
 from schemas.errors import BY_REASON, EncodeError, Invalid, Undecodable
 from schemas.records import HealthSignal, HealthSignalBatch, Record
 from schemas.schema_ids import SchemaIds
-from schemas.series_tables import SeriesTables
+from schemas.series_tables import SeriesTable, SeriesTables
 from schemas.signal_bytes import read_signal
 from schemas.structured_events import unwrapped
 from schemas.wire import MAX_BYTES, SINGLE_OBJECT_MARKER, Headers, Wire, content_type, wire_of
@@ -88,6 +88,17 @@ def is_common_form(headers: Headers) -> bool:
 def signal_head() -> bytes:
     """The first bytes of a HealthSignal of the current schema on our own wire."""
     return SINGLE_OBJECT_MARKER + catalog.current(HealthSignal).fingerprint
+
+
+@cache
+def batch_head() -> bytes:
+    """The same of a HealthSignalBatch."""
+    return SINGLE_OBJECT_MARKER + catalog.current(HealthSignalBatch).fingerprint
+
+
+def series_of_table(data: bytes) -> SeriesTable:
+    """A batch's series from the bytes of its table. Raises Undecodable."""
+    return _series_tables.read(data)
 
 
 def encode_samples(

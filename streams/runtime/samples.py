@@ -14,24 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import SampleColumns, Series
-from schemas.samples import read_common_signal, signal_head
+from schemas.errors import DecodeError
+from schemas.samples import batch_head, read_common_signal, series_of_table, signal_head
 from schemas.signal_bytes import read_names
 from streams.atleastonce.batch import Message, partition_for
 from streams.atleastonce.fetched import Fetched
+from streams.runtime.batch_scan import CAN_SCAN, STRANGER, room, scan_batches
+from streams.runtime.batch_tables import BatchTables
 from streams.runtime.causes import SINGLE, Causes
 from streams.runtime.ingest import Rules
-from streams.runtime.name_table import NameTable
+from streams.runtime.name_table import Long, NameTable
 from streams.runtime.sample_messages import Gathered, of_message, only, sent_home
+from streams.runtime.sample_parts import Part, append, of_one
 from streams.runtime.signal_scan import HEAD_BYTES, NOT_TAKEN, Expected, scan
 
 MOST_SERIES = 1_000_000
 """Series and their names that a gatherer remembers, some 200 bytes each; with one more it begins anew."""
 MOST_TABLE_SERIES = 200_000
 """Series of the senders' tables that are remembered: a table may be new in each message, and as large as a message."""
+MOST_TABLE_BYTES = 16_777_216
 MOST_KEYS = 1_000_000
-
-_Part = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]
-"""Series numbers, times, values, offsets and rows within the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Gatherer:
         self._number: dict[Series, int] = {}
         self._names = NameTable()
         self._here: set[Series] = set()
+        self._batches = BatchTables()
         self._tables: dict[int, _SenderTable] = {}
         self._table_series = 0
         self._keys: set[bytes] = set()
@@ -70,8 +73,9 @@ class Gatherer:
         if len(self._series) > MOST_SERIES or len(self._keys) > MOST_KEYS:
             self._forget()
         found = Gathered(None, Causes(self._rules.topic, self._partition))
-        parts: list[_Part] = []
-        if not self._scanned(Fetched.of(messages), parts, found):
+        parts: list[Part] = []
+        fetched = Fetched.of(messages)
+        if not (self._scanned(fetched, parts, found) or self._scanned_batches(fetched, parts, found)):
             for message in messages:
                 self._add(message, parts, found)
         if parts:
@@ -84,7 +88,7 @@ class Gatherer:
 
     # --- many messages of one sample each ---
 
-    def _scanned(self, messages: Fetched, parts: list[_Part], found: Gathered) -> bool:
+    def _scanned(self, messages: Fetched, parts: list[Part], found: Gathered) -> bool:
         """False: these are not messages of one sample; nothing has happened."""
         if not messages.first_value_starts_with(signal_head()):
             return False
@@ -97,7 +101,7 @@ class Gatherer:
             parts.append(columns)
         return True
 
-    def _complete(self, messages: Sequence[Message], columns: _Part, parts: list[_Part], found: Gathered) -> None:
+    def _complete(self, messages: Sequence[Message], columns: Part, parts: list[Part], found: Gathered) -> None:
         """Reads what the scan has left, in order; the runs of messages between are taken as they are."""
         series, at, value, _, _ = columns
         start = 0
@@ -106,10 +110,10 @@ class Gatherer:
             if sample is not None:
                 series[i], at[i], value[i] = sample
                 continue
-            _append(parts, columns, start, i)
+            append(parts, columns, start, i)
             self._add(messages[i], parts, found)
             start = i + 1
-        _append(parts, columns, start, len(series))
+        append(parts, columns, start, len(series))
 
     def _common(self, message: Message) -> tuple[int, int, float] | None:
         """One good sample that belongs here, whose names are known from now on; None = not sure, nothing happened."""
@@ -147,14 +151,46 @@ class Gatherer:
             self._keys.add(key)
         return bool(key)
 
+    # --- many batches ---
+
+    def _scanned_batches(self, messages: Fetched, parts: list[Part], found: Gathered) -> bool:
+        """False: these are not batches; nothing has happened."""
+        if not (CAN_SCAN and messages.first_value_starts_with(batch_head())):
+            return False
+        rows, message, taken, start = room(messages), 0, 0, 0
+        while True:
+            message, taken, why, table_at = scan_batches(self._batches, self._expected, messages, message, rows, taken)
+            if message < len(messages) and why == STRANGER and self._met(messages, message, table_at):
+                continue
+            append(parts, rows, start, taken)
+            if message == len(messages):
+                return True
+            self._add(messages[message], parts, found)
+            message, start = message + 1, taken
+
+    def _met(self, messages: Fetched, message: int, table_at: Long) -> bool:
+        """Whether the scan knows the message's table from now on: its series are named, and of this partition."""
+        data = messages.data[table_at : int(messages.records[message]["value_end"])]
+        try:
+            series, unnamed = series_of_table(data)
+        except DecodeError:
+            return False
+        table = self._table(series)
+        if unnamed or not table.all_at_home:
+            return False
+        if self._batches.series + len(series) > MOST_TABLE_SERIES or self._batches.size_bytes > MOST_TABLE_BYTES:
+            self._batches = BatchTables()
+        self._batches.put(data, table.numbers)
+        return True
+
     # --- any message ---
 
-    def _add(self, message: Message, parts: list[_Part], found: Gathered) -> None:
+    def _add(self, message: Message, parts: list[Part], found: Gathered) -> None:
         sample = self._common(message)
         if sample is not None:
             of, at, value = sample
             parts.append(
-                _part(np.array([of], np.int32), np.array([at]), np.array([value]), message.offset, single=True)
+                of_one(np.array([of], np.int32), np.array([at]), np.array([value]), message.offset, single=True)
             )
             return
         taken = of_message(self._rules, message, self._partition, found)
@@ -167,7 +203,7 @@ class Gatherer:
                 return
         numbers = table.numbers[taken.series_index]
         # Whatever table it came with: that is all an exported log tells of it, and replay has to name it alike.
-        parts.append(_part(numbers, taken.at, taken.value, message.offset, single=len(taken) == 1))
+        parts.append(of_one(numbers, taken.at, taken.value, message.offset, single=len(taken) == 1))
 
     def _table(self, series: Sequence[Series]) -> _SenderTable:
         """What is known of a sender's series; kept for tables of several, which senders use again."""
@@ -204,18 +240,3 @@ class Gatherer:
             found.outputs.append(sent_home(self._rules.topic, part))
             found.sent_on += len(part)
         return only(taken, of_row == self._partition)
-
-
-def _part(
-    series: NDArray[np.int32], at: NDArray[np.int64], value: NDArray[np.float64], offset: int, *, single: bool
-) -> _Part:
-    count = len(series)
-    row = np.full(count, SINGLE, np.int32) if single else np.arange(count, dtype=np.int32)
-    return series, at, value, np.full(count, offset, np.int64), row
-
-
-def _append(parts: list[_Part], columns: _Part, start: int, stop: int) -> None:
-    if stop > start:
-        series, at, value, number, row = columns
-        run = slice(start, stop)
-        parts.append((series[run], at[run], value[run], number[run], row[run]))

@@ -69,7 +69,7 @@ def _after_short(data: Bytes, at: Long, end: Long) -> Long:
 
 
 @kernel
-def _long(data: Bytes, at: Long, end: Long) -> tuple[Long, Long]:
+def read_long(data: Bytes, at: Long, end: Long) -> tuple[Long, Long]:
     """A zigzag varint of at most 8 bytes and where it ends; -1 as the end if it is longer or cut short."""
     number, shift = np.int64(0), np.int64(0)
     while at < end and shift <= 49:
@@ -83,9 +83,9 @@ def _long(data: Bytes, at: Long, end: Long) -> tuple[Long, Long]:
 
 
 @kernel
-def _after_ascii(data: Bytes, at: Long, end: Long) -> Long:
+def after_ascii(data: Bytes, at: Long, end: Long) -> Long:
     """Where a string of ASCII ends; -1 for any other, or if it is cut short."""
-    length, at = _long(data, at, end)
+    length, at = read_long(data, at, end)
     if at < 0 or length < 0 or length > end - at:
         return -1
     for i in range(at, at + length):
@@ -98,29 +98,29 @@ def _after_ascii(data: Bytes, at: Long, end: Long) -> Long:
 def _is_plain_tail(data: Bytes, at: Long, end: Long) -> bool:
     """Tags (a map of strings), source (a string) and trace id (null or a string), all ASCII, to the last byte."""
     while True:
-        count, at = _long(data, at, end)
+        count, at = read_long(data, at, end)
         if at < 0 or count < 0 or count > end - at:
             return False
         if count == 0:
             break
         for _ in range(2 * count):
-            at = _after_ascii(data, at, end)
+            at = after_ascii(data, at, end)
             if at < 0:
                 return False
-    at = _after_ascii(data, at, end)
+    at = after_ascii(data, at, end)
     if at < 0 or at >= end:
         return False
     branch = data[at]
     at += 1
     if branch == 2:
-        at = _after_ascii(data, at, end)
+        at = after_ascii(data, at, end)
     elif branch != 0:
         return False
     return at == end
 
 
 @kernel
-def _is_plain_key(data: Bytes, at: Long, end: Long) -> bool:
+def is_plain_key(data: Bytes, at: Long, end: Long) -> bool:
     """Neither null nor empty, and ASCII."""
     for i in range(at, end):
         if data[i] >= 0x80:
@@ -129,16 +129,16 @@ def _is_plain_key(data: Bytes, at: Long, end: Long) -> bool:
 
 
 @kernel
-def _speaks_of_our_wire(data: Bytes, at: Long, end: Long, content_type: Bytes, wire: Bytes) -> bool:
+def speaks_of_our_wire(data: Bytes, at: Long, end: Long, content_type: Bytes, wire: Bytes) -> bool:
     """No header is a content type other than our own (`schemas.samples.is_common_form`), as far as is sure."""
-    count, at = _long(data, at, end)
+    count, at = read_long(data, at, end)
     for _ in range(count):
-        size, at = _long(data, at, end)
+        size, at = read_long(data, at, end)
         is_content_type = size == len(content_type)
         for i in range(size):
             if is_content_type and (data[at + i] | 0x20) != content_type[i] | 0x20:
                 is_content_type = False
-        size, at = _long(data, at + size, end)
+        size, at = read_long(data, at + size, end)
         if is_content_type:
             if size != len(wire):
                 return False
@@ -167,7 +167,7 @@ def _scan(
         body = begin + len(head)
         if begin < 0 or end - begin > expected.max_bytes or body > end:
             continue
-        if not _is_plain_key(data, record.key_at, record.key_end):
+        if not is_plain_key(data, record.key_at, record.key_end):
             continue
         told = True
         for j in range(len(head)):
@@ -177,7 +177,7 @@ def _scan(
         if not told:
             continue
         headers_at, record_end = np.int64(record.headers_at), np.int64(record.end)
-        if not _speaks_of_our_wire(data, headers_at, record_end, expected.content_type, expected.wire):
+        if not speaks_of_our_wire(data, headers_at, record_end, expected.content_type, expected.wire):
             continue
         metric_at = _after_short(data, body, end)
         value_at = _after_short(data, metric_at, end) if metric_at >= 0 else -1
@@ -187,7 +187,7 @@ def _scan(
         time_at = _after_short(data, unit_at, end)
         if time_at < 0:
             continue
-        at, tail_at = _long(data, time_at, end)
+        at, tail_at = read_long(data, time_at, end)
         latest_at = min(record.timestamp + expected.max_future_ms, expected.latest_at)
         if tail_at < 0 or at < expected.earliest_at or at > latest_at or not _is_plain_tail(data, tail_at, end):
             continue

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from itertools import chain, product
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import encode
+from schemas.columns import SampleColumns, Series
 from schemas.records import HealthSignal, HealthSignalBatch, SeriesKey
+from schemas.samples import encode_samples
 from schemas.wire import Wire
 from streams.atleastonce.batch import Message, RawMessage
 from streams.runtime import samples
@@ -37,6 +40,9 @@ class General(Gatherer):
     """Knows no short cut: each message goes through the general decoder."""
 
     def _scanned(self, messages: object, parts: object, found: object) -> bool:
+        return False
+
+    def _scanned_batches(self, messages: object, parts: object, found: object) -> bool:
         return False
 
     def _common(self, message: object) -> None:
@@ -75,10 +81,28 @@ def batch(draw: st.DrawFn) -> bytes:
     return encode(record, draw(st.sampled_from([Wire.SINGLE_OBJECT, Wire.JSON])))
 
 
+TABLES = [["a"], ["c", "a"], ["c", "c", "b"], ["", "a"], ["ä", "y" * 63], []]
+
+
+@st.composite
+def known_batch(draw: st.DrawFn) -> bytes:
+    """Of a sender whose table comes again; a row may be of no series, of no time, or no number."""
+    table, count = draw(st.sampled_from(TABLES[:3] + TABLES)), draw(st.integers(0, 9))
+    index = draw(st.lists(st.integers(0, max(len(table) - 1, 0)), min_size=count, max_size=count))
+    odd = draw(st.integers(0, 3 * count))
+    if odd < count:
+        index[odd] = draw(st.sampled_from([-1, len(table), 2**31 - 1]))
+    return encode_samples(SampleColumns(
+        tuple(Series(asset, "m") for asset in table), np.array(index, np.int32),
+        np.array([draw(st.just(5) | times) for _ in range(count)], np.int64),
+        np.array([draw(st.just(1.0) | numbers) for _ in range(count)], np.float64), draw(texts),
+    ))  # fmt: skip
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """Cut short anywhere, or one byte another, or bytes too many."""
-    data = draw(single())
+    data = draw(single() | known_batch())
     at = draw(st.integers(0, len(data) - 1))
     other = bytes([draw(st.integers(0, 255))])
     return draw(st.sampled_from([data[:at], data[:at] + other + data[at + 1 :], data + other]))
@@ -90,7 +114,8 @@ headers = st.sampled_from([*HEADERS[:2] * 2, *HEADERS])
 clocks = st.sampled_from([BROKER_MS, BROKER_MS, BROKER_MS - 5_000])
 scanned = st.tuples(keys, st.one_of(single(), single(), batch(), damaged()), headers, clocks)
 odd = st.tuples(odd_keys, st.one_of(single(), batch(), damaged(), st.none(), st.binary(max_size=30)), headers, clocks)
-fetches = st.lists(scanned, max_size=12) | st.lists(odd, max_size=12)
+batches = st.tuples(keys, known_batch() | known_batch() | damaged() | single(), headers, clocks)
+fetches = st.lists(scanned, max_size=12) | st.lists(odd, max_size=12) | st.lists(batches, max_size=12)
 
 
 EVERY_NAME: list[Message] = [
@@ -101,6 +126,10 @@ EVERY_NAME: list[Message] = [
 
 KNOWING = Gatherer(RULES, 1)
 KNOWING.gather(EVERY_NAME)
+for table in TABLES:
+    series = tuple(Series(asset, "m") for asset in table)
+    nothing = (np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0))
+    KNOWING.gather([RawMessage(0, BROKER_MS, b"k", encode_samples(SampleColumns(series, *nothing)))])
 
 
 def told(found: Gathered) -> tuple[object, ...]:
@@ -141,6 +170,39 @@ def test_what_is_forgotten_changes_nothing(fetch: list[tuple[object, ...]], limi
         for message in messages:
             assert told(forgetful.gather([message])) == told(general.gather([message]))
             assert sum(len(table.series) for table in forgetful._tables.values()) <= limit + 3
+            assert forgetful._batches.series <= limit + 3
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 300), max_size=40))
+def test_more_tables_than_there_was_room_for(picks: list[int]) -> None:
+    def at(n: int, offset: int) -> RawMessage:
+        series = (Series(f"a{n}", "m"), Series(f"b{n}", "m" * (n % 11 + 1)))
+        index, times = np.array([1, 0], np.int32), np.array([1, 2])
+        value = encode_samples(SampleColumns(series, index, times, np.array([n, -1.0 * n])))
+        return RawMessage(offset, BROKER_MS, b"k", value)
+
+    gatherer = Gatherer(Rules("health-signals", RULES.records, 1, 0, 600), 0)
+    gatherer.gather([at(n, n) for n in range(0, 300, 2)])
+    assert gatherer._batches.count == 150
+    found = gatherer.gather([at(n, i) for i, n in enumerate(picks)])
+    assert told(found)[0] == [
+        row
+        for n in picks
+        for row in ((Series(f"b{n}", "m" * (n % 11 + 1)), 1, 1.0 * n), (Series(f"a{n}", "m"), 2, -1.0 * n))
+    ]
+    assert [found.causes(i) for i in range(2 * len(picks))] == [
+        f"health-signals:0:{i}#{row}" for i in range(len(picks)) for row in (0, 1)
+    ]
+
+
+def test_a_known_table_is_read_by_the_scan_alone() -> None:
+    """Or the tests here compare the general reader with itself."""
+    series = (Series("c", "m"), Series("a", "m"))
+    columns = SampleColumns(series, np.array([0, 1], np.int32), np.array([5, 6]), np.array([1.0, 2.0]))
+    message = RawMessage(0, BROKER_MS, b"k", encode_samples(columns))
+    with mock.patch.object(KNOWING, "_add", side_effect=AssertionError):
+        assert told(KNOWING.gather([message, message])) == told(General(RULES, 1).gather([message, message]))
 
 
 @settings(deadline=None)
