@@ -21,6 +21,7 @@ from schemas.records.base import (
 from schemas.records.discovery import (
     Asset,
     Capability,
+    Conflict,
     DiscoveryEvent,
     Endpoint,
     LifecycleEvent,
@@ -66,6 +67,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "Capability",
+    "Conflict",
     "Constraints",
     "Direction",
     "DiscoveryEvent",

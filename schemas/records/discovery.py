@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from schemas.records.base import EventTime, Labels, Name, NonNegative, Record, Share
@@ -43,6 +45,10 @@ class Asset(Record):
     carbon_g_per_kwh: NonNegative | None = None
     fallback_ids: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
+    strong_keys: tuple[str, ...] = ()
+    """Names that only this asset has in the whole world: `machine-id:4c4c45`, `k8s-uid:...`, `arn:aws:...`."""
+    weak_keys: tuple[str, ...] = ()
+    """Names that point to it as long as no other asset has them too: `address:10.0.0.7:8080`."""
 
 
 class SourceState(Record):
@@ -54,6 +60,15 @@ class SourceState(Record):
     """The source failed, fell silent, or no longer lists the asset: what it said may be out of date."""
 
 
+class Conflict(Record):
+    """What a source says of a field that another source's value was taken for."""
+
+    field: Name
+    source: Name
+    value: str
+    """As JSON."""
+
+
 class RegisteredAsset(Asset):
     """An Asset as the registry knows it: the value on topic `assets`."""
 
@@ -61,6 +76,10 @@ class RegisteredAsset(Asset):
     sources: tuple[SourceState, ...] = ()
     state: AssetState = AssetState.REGISTERED
     version_hash: str = ""
+    aliases: tuple[str, ...] = ()
+    """Other ids by which its sources report it."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Where its sources contradict each other; the values that were taken are in the fields and in `provenance`."""
 
 
 class DiscoveryEvent(Record):
@@ -72,6 +91,8 @@ class DiscoveryEvent(Record):
     asset: Asset | None = None
     reason: str | None = None
     at: EventTime
+    epoch: Annotated[int, Field(ge=0)] | None = None
+    """Of the instance that runs the source; what bears a lower one than the source's highest is dropped."""
 
     @model_validator(mode="after")
     def _op_has_what_it_needs(self) -> DiscoveryEvent:

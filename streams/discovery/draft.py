@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from schemas.records import LifecycleChange, LifecycleEvent, RegisteredAsset
 from streams.discovery.state import (
     BUCKETS,
+    AliasRow,
     AssetRow,
+    KeyRow,
     MemberRow,
     Row,
     ScopeRow,
     Sighting,
+    alias_key,
     asset_key,
     bucket_of,
+    key_key,
     member_key,
     scope_key,
 )
@@ -44,6 +49,29 @@ class Draft:
         return Step(self._changed, tuple(self._emissions))
 
     # --- rows ---------------------------------------------------------------------------------------------------
+
+    def alias(self, reported_id: str) -> AliasRow | None:
+        found = self._get(alias_key(reported_id))
+        return found if isinstance(found, AliasRow) else None
+
+    def put_alias(self, reported_id: str, row: AliasRow | None) -> None:
+        self._changed[alias_key(reported_id)] = row
+
+    def known_as(self, reported_id: str) -> str:
+        """The id by which the registry knows what is reported under this one."""
+        alias = self.alias(reported_id)
+        return alias.asset_id if alias is not None else reported_id
+
+    def holders(self, strength: Literal["strong", "weak"], key: str) -> tuple[str, ...]:
+        found = self._get(key_key(strength, key))
+        return found.asset_ids if isinstance(found, KeyRow) else ()
+
+    def put_holders(self, strength: Literal["strong", "weak"], key: str, asset_ids: Iterable[str]) -> None:
+        ids_now = tuple(sorted(set(asset_ids)))
+        self._changed[key_key(strength, key)] = KeyRow(asset_ids=ids_now) if ids_now else None
+
+    def asset_of(self, reported_id: str) -> AssetRow:
+        return self.asset(self.known_as(reported_id))
 
     def asset(self, asset_id: str) -> AssetRow:
         found = self._get(asset_key(asset_id))
@@ -77,7 +105,7 @@ class Draft:
         self._changed[key] = row
 
     def members(self, source: str, scope: str) -> Iterator[tuple[str, Sighting]]:
-        """Every asset that the source claims in the scope, in order of id."""
+        """Every id that the source reports in the scope, in order."""
         found = (self._get(member_key(source, scope, bucket)) for bucket in range(BUCKETS))
         return iter(sorted(entry for row in found if isinstance(row, MemberRow) for entry in row.sightings.items()))
 

@@ -25,6 +25,8 @@ class AssetDiscoveryEngine:
         self._scopes = Scopes(self.settings, self._registry)
 
     def take(self, draft: Draft, event: DiscoveryEvent) -> None:
+        if not self._scopes.admits(draft, event):
+            return
         match event.op:
             case Op.UPSERT if event.asset is not None:
                 self._scopes.upsert(draft, event, event.asset)
@@ -45,7 +47,7 @@ class AssetDiscoveryEngine:
         """Policy has changed: what was refused may be admitted now."""
         for key in sorted(rows):
             row = rows[key]
-            if isinstance(row, AssetRow) and row.published is None:
+            if isinstance(row, AssetRow) and row.published is None and row.claims:
                 self._registry.settle(draft, row, "policy changed")
 
     def silent_at(self, row: ScopeRow) -> int | None:
@@ -65,7 +67,7 @@ class AssetDiscoveryEngine:
         for claim in row.claims:
             if claim.leaves_at is not None and claim.leaves_at <= draft.cause.at:
                 why = f"{claim.source} did not report it again in {claim.scope} within {self.settings.grace_s:g} s"
-                self._scopes.release(draft, row.asset_id, claim.source, claim.scope, why)
+                self._scopes.release(draft, claim.reported_id, claim.source, claim.scope, why)
 
 
 class DiscoveryLayer:

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from schemas.records import Asset, AssetKind, Record
+from schemas.records import Asset, AssetKind, Conflict, Record
 from streams.discovery.settings import DiscoverySettings
 from streams.discovery.state import Claim
 
-FIELDS = tuple(name for name in Asset.model_fields if name not in ("id", "labels"))
-_SETS_OF_TEXT = ("compliance", "data_regions", "depends_on")
+KEYS = ("strong_keys", "weak_keys")
+FIELDS = tuple(name for name in Asset.model_fields if name not in ("id", "labels", *KEYS))
+_SETS_OF_TEXT = ("compliance", "data_regions", "depends_on", *KEYS)
+_SHOWN_OF_VALUE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """`provenance` maps each field that has a value, and `labels.<key>`, to its source."""
+    """`provenance` maps each field that has a value, and `labels.<key>`, to its source.
+
+    `conflicts` are in order of field, then of source.
+    """
 
     asset: Asset
     provenance: Mapping[str, str]
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def canonical(asset: Asset) -> Asset:
@@ -44,8 +50,11 @@ def canonical(asset: Asset) -> Asset:
 
 
 def version_hash(asset: Asset) -> str:
-    """16 hex digits of SHA-256 over the canonical JSON of the asset's own fields: equal = nothing visible changed."""
-    own = asset.model_dump(mode="json", include=set(Asset.model_fields))
+    """16 hex digits of SHA-256 over the canonical JSON of the asset's own fields: equal = nothing visible changed.
+
+    Keys are for finding what is one asset; they are not part of what is said of it.
+    """
+    own = asset.model_dump(mode="json", include=set(Asset.model_fields) - set(KEYS))
     canonical_json = json.dumps(own, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
 
@@ -55,17 +64,42 @@ def merge(asset_id: str, claims: Iterable[Claim], settings: DiscoverySettings) -
     given = tuple(claims)
     values: dict[str, object] = {}
     provenance: dict[str, str] = {}
+    conflicts: list[Conflict] = []
     for field in FIELDS:
-        for claim in _in_order(given, field, settings):
-            value = getattr(claim.asset, field)
-            if has_value(value):
-                values[field], provenance[field] = value, claim.source
-                break
+        said = [(c, v) for c in _in_order(given, field, settings) if has_value(v := getattr(c.asset, field))]
+        if said:
+            values[field], provenance[field] = said[0][1], said[0][0].source
+            conflicts += _conflicts(field, said)
     labels: dict[str, str] = {}
     for key in sorted({key for claim in given for key in claim.asset.labels}):
-        first = next(c for c in _in_order(given, f"labels.{key}", settings) if key in c.asset.labels)
-        labels[key], provenance[f"labels.{key}"] = first.asset.labels[key], first.source
-    return Merged(Asset.model_validate({"id": asset_id, **values, "labels": labels}), provenance)
+        field = f"labels.{key}"
+        spoken = [(c, c.asset.labels[key]) for c in _in_order(given, field, settings) if key in c.asset.labels]
+        labels[key], provenance[field] = spoken[0][1], spoken[0][0].source
+        conflicts += _conflicts(field, spoken)
+    for name in KEYS:
+        values[name] = tuple(sorted({key for claim in given for key in getattr(claim.asset, name)}))
+    merged = Asset.model_validate({"id": asset_id, **values, "labels": labels})
+    return Merged(merged, provenance, tuple(conflicts))
+
+
+def _conflicts(field: str, said: Sequence[tuple[Claim, object]]) -> Iterator[Conflict]:
+    """What the sources behind the first say otherwise; of a source with several claims, the first that differs."""
+    if len(said) == 1:
+        return
+    (first, taken), *others = said
+    differing: dict[str, object] = {}
+    for claim, value in others:
+        if value != taken and claim.source != first.source:
+            differing.setdefault(claim.source, value)
+    for source in sorted(differing):
+        text = json.dumps(_plain(differing[source]), ensure_ascii=False, sort_keys=True)
+        yield Conflict(field=field, source=source, value=text[:_SHOWN_OF_VALUE])
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, Record) else value
 
 
 def changed_fields(old: Asset, new: Asset) -> tuple[str, ...]:
@@ -83,7 +117,9 @@ def _in_order(claims: tuple[Claim, ...], field: str, settings: DiscoverySettings
     if len(claims) == 1:
         return claims
     patterns = tuple(_patterns(field, settings))
-    return sorted(claims, key=lambda c: (_rank(c.source, patterns), -c.fresh_at(field), c.source, c.scope))
+    return sorted(
+        claims, key=lambda c: (_rank(c.source, patterns), -c.fresh_at(field), c.source, c.scope, c.reported_id)
+    )
 
 
 def _patterns(field: str, settings: DiscoverySettings) -> Iterator[str]:

@@ -15,12 +15,16 @@ are, is published too when it changes, but is no lifecycle event. Freshness alon
 
 from __future__ import annotations
 
-from schemas.records import Asset, AssetState, LifecycleChange, RegisteredAsset, SourceState
+from dataclasses import replace
+
+from schemas.records import Asset, AssetState, LifecycleChange, RegisteredAsset
+from streams.discovery import identity
 from streams.discovery.admission import ask_admission
 from streams.discovery.draft import Draft
 from streams.discovery.merge import Merged, canonical, changed_fields, merge, version_hash
+from streams.discovery.record import all_stale, attribution, keys, own_fields, record_of
 from streams.discovery.settings import DiscoverySettings
-from streams.discovery.state import AssetRow, Claim
+from streams.discovery.state import AliasRow, AssetRow, Claim
 from streams.discovery.wording import what_changed
 from streams.policy.port import PolicyHook
 
@@ -35,9 +39,9 @@ class Registry:
 
         `in_doubt`: the scope is lost and not yet regained, so what is stale stays stale.
         """
-        row = draft.asset(asset.id)
         said = canonical(asset)
-        old = claim_of(row, source, scope)
+        known = draft.known_as(said.id)
+        old = claim_of(draft.asset(known), source, scope, said.id)
         at = draft.cause.at
         if old is None:
             new = Claim(source=source, scope=scope, asset=said, since=at)
@@ -47,29 +51,71 @@ class Registry:
             said_now = {"asset": said, "changed": changed, "stale": stale, "absences": 0, "leaves_at": None}
             new = old.model_copy(update=said_now)
         if new == old:
-            self._refresh(draft, row)
+            self._refresh(draft, draft.asset(known))
             return
-        self.settle(draft, _with_claim(row, new), f"{source} reports it in {scope}")
+        if old is None or keys(old.asset) != keys(said):
+            known = self._place(draft, source, scope, said)
+        self.settle(draft, with_claim(draft.asset(known), new), f"{source} reports it in {scope}")
+        if said.strong_keys:
+            self._join(draft, known)
+
+    def _place(self, draft: Draft, source: str, scope: str, said: Asset) -> str:
+        """The asset that the report is about. What was said under its id so far moves there, if it was elsewhere."""
+        before = draft.known_as(said.id)
+        link = identity.find(draft, source, scope, said)
+        asset_id = link.asset_id if link is not None else said.id
+        if asset_id != before:
+            draft.put_alias(said.id, link)
+            moving = tuple(c for c in draft.asset(before).claims if c.reported_id == said.id)
+            if moving:
+                self._move(draft, before, asset_id, moving, f"{said.id} is not {before} any more")
+        elif link is not None:
+            draft.put_alias(said.id, link)
+        return asset_id
+
+    def _join(self, draft: Draft, asset_id: str) -> None:
+        """Two assets with one strong key become one: the later one's claims go to the earlier one."""
+        found = identity.same_as(draft, draft.asset(asset_id))
+        if found is None:
+            return
+        other, key = found
+        kept = identity.oldest(draft, (asset_id, other))
+        lost = other if kept == asset_id else asset_id
+        moving = draft.asset(lost).claims
+        for reported_id in sorted({c.reported_id for c in moving} - {kept}):
+            draft.put_alias(reported_id, AliasRow(asset_id=kept, key=key, strong=True))
+        self._move(draft, lost, kept, moving, f"{lost} is {kept}: both have the strong key {key}")
+
+    def _move(self, draft: Draft, from_id: str, to_id: str, moving: tuple[Claim, ...], why: str) -> None:
+        left = draft.asset(from_id)
+        self.settle(draft, left.model_copy(update={"claims": tuple(c for c in left.claims if c not in moving)}), why)
+        row = draft.asset(to_id)
+        for claim in moving:
+            row = with_claim(row, claim)
+        self.settle(draft, row, why)
 
     def confirm(self, draft: Draft, source: str, scope: str, asset_id: str, in_doubt: bool) -> None:
         """The source says that the asset is there, and nothing newer of it than it said before."""
-        claim = claim_of(draft.asset(asset_id), source, scope)
+        claim = claim_of(draft.asset_of(asset_id), source, scope, asset_id)
         if claim is not None:
             self.report(draft, source, scope, claim.asset, in_doubt)
 
     def withdraw(self, draft: Draft, asset_id: str, source: str, scope: str, why: str) -> None:
-        """The source's claim in this scope ends."""
-        row = draft.asset(asset_id)
-        kept = tuple(c for c in row.claims if (c.source, c.scope) != (source, scope))
+        """The source's claim of what it reports under this id, in this scope, ends."""
+        row = draft.asset_of(asset_id)
+        kept = tuple(c for c in row.claims if (c.source, c.scope, c.reported_id) != (source, scope, asset_id))
         if len(kept) != len(row.claims):
+            if row.asset_id != asset_id and all(c.reported_id != asset_id for c in kept):
+                draft.put_alias(asset_id, None)
             self.settle(draft, row.model_copy(update={"claims": kept}), why)
 
     def doubt(self, draft: Draft, row: AssetRow, claim: Claim) -> None:
         """`claim` is one of the row's, with `stale` now set: the asset is stale once all of its claims are."""
-        self.settle(draft, _with_claim(row, claim), claim.stale)
+        self.settle(draft, with_claim(row, claim), claim.stale)
 
     def settle(self, draft: Draft, row: AssetRow, why: str) -> None:
         """Writes the row, and publishes what has become different for whoever looks at the registry."""
+        identity.note_keys(draft, row.asset_id, draft.asset(row.asset_id).claims, row.claims)
         if not row.claims:
             self._remove(draft, row, why)
         elif row.published is None:
@@ -85,11 +131,11 @@ class Registry:
             draft.tell(row.asset_id, LifecycleChange.REMOVED, f"{why}; no source claims it any more", mark)
 
     def _admit(self, draft: Draft, row: AssetRow, why: str) -> None:
-        merged = merge(row.asset_id, row.claims, self._settings)
+        merged = self._merged(draft, row)
         sources = tuple(sorted({claim.source for claim in row.claims}))
         admission = ask_admission(self._policy, draft.world, merged.asset, sources)
         if admission.allowed:
-            state = AssetState.STALE if _all_stale(row) else AssetState.REGISTERED
+            state = AssetState.STALE if all_stale(row) else AssetState.REGISTERED
             reason = f"{why}; admitted by {admission.words}" if admission.words else why
             self._publish(draft, row.model_copy(update={"denied": ""}), merged, state)
             draft.tell(row.asset_id, LifecycleChange.REGISTERED, reason, _mark(draft, row.asset_id))
@@ -101,11 +147,11 @@ class Registry:
         draft.put_asset(row.model_copy(update={"denied": admission.words}))
 
     def _update(self, draft: Draft, row: AssetRow, published: RegisteredAsset, why: str) -> None:
-        merged = merge(row.asset_id, row.claims, self._settings)
+        merged = self._merged(draft, row)
         fields = changed_fields(published, merged.asset)
-        was_stale, is_stale = published.state is AssetState.STALE, _all_stale(row)
+        was_stale, is_stale = published.state is AssetState.STALE, all_stale(row)
         if not fields and was_stale == is_stale:
-            if _attribution(self._record(draft, row, merged, published.state)) != _attribution(published):
+            if attribution(record_of(draft, row, merged, published.state)) != attribution(published):
                 self._publish(draft, row, merged, published.state)
             else:
                 draft.put_asset(row)
@@ -117,32 +163,33 @@ class Registry:
         change = LifecycleChange.STALE if newly_stale else LifecycleChange.UPDATED
         draft.tell(row.asset_id, change, words, _mark(draft, row.asset_id), shown)
 
+    def _merged(self, draft: Draft, row: AssetRow) -> Merged:
+        """With what it refers to under the ids that the registry has for them."""
+        merged = merge(row.asset_id, row.claims, self._settings)
+        needs = sorted({draft.known_as(i) for i in merged.asset.depends_on} - {row.asset_id})
+        falls_to = dict.fromkeys(draft.known_as(i) for i in merged.asset.fallback_ids)
+        known = {"depends_on": tuple(needs), "fallback_ids": tuple(i for i in falls_to if i != row.asset_id)}
+        if all(getattr(merged.asset, name) == value for name, value in known.items()):
+            return merged
+        return replace(merged, asset=merged.asset.model_copy(update=known))
+
     def _refresh(self, draft: Draft, row: AssetRow) -> None:
         """Nothing new but the time: published only when the published one has grown old."""
         published = row.published
         if published is not None and draft.cause.at - row.published_at >= self._settings.republish_s * 1000:
-            merged = Merged(_own_fields(published), published.provenance)
+            merged = Merged(own_fields(published), published.provenance, published.conflicts)
             self._publish(draft, row, merged, published.state, revise=False)
 
     def _publish(self, draft: Draft, row: AssetRow, merged: Merged, state: AssetState, revise: bool = True) -> None:
-        record = self._record(draft, row, merged, state)
+        record = record_of(draft, row, merged, state)
         draft.publish(row.asset_id, record)
         fields = {"published": record, "published_at": draft.cause.at, "revision": row.revision + revise}
         draft.put_asset(row.model_copy(update=fields))
 
-    def _record(self, draft: Draft, row: AssetRow, merged: Merged, state: AssetState) -> RegisteredAsset:
-        own = {name: getattr(merged.asset, name) for name in Asset.model_fields}
-        return RegisteredAsset(
-            **own,
-            provenance=dict(merged.provenance),
-            sources=_sources(draft, row),
-            state=state,
-            version_hash=version_hash(merged.asset),
-        )
 
-
-def claim_of(row: AssetRow, source: str, scope: str) -> Claim | None:
-    return next((c for c in row.claims if (c.source, c.scope) == (source, scope)), None)
+def claim_of(row: AssetRow, source: str, scope: str, reported_id: str) -> Claim | None:
+    wanted = (source, scope, reported_id)
+    return next((c for c in row.claims if (c.source, c.scope, c.reported_id) == wanted), None)
 
 
 def _since(old: Claim, said: Asset, at: int) -> dict[str, int]:
@@ -152,38 +199,14 @@ def _since(old: Claim, said: Asset, at: int) -> dict[str, int]:
     return {field: moment for field, moment in moments.items() if field not in gone}
 
 
-def _with_claim(row: AssetRow, claim: Claim) -> AssetRow:
-    others = [c for c in row.claims if (c.source, c.scope) != (claim.source, claim.scope)]
-    claims = tuple(sorted((*others, claim), key=lambda c: (c.source, c.scope)))
+def with_claim(row: AssetRow, claim: Claim) -> AssetRow:
+    others = [c for c in row.claims if _place_of(c) != _place_of(claim)]
+    claims = tuple(sorted((*others, claim), key=_place_of))
     return row.model_copy(update={"claims": claims})
 
 
-def _all_stale(row: AssetRow) -> bool:
-    return all(claim.stale for claim in row.claims)
-
-
-def _sources(draft: Draft, row: AssetRow) -> tuple[SourceState, ...]:
-    """One entry a source; of a source with several scopes the latest sighting, and the worse of the rest."""
-    states: dict[str, SourceState] = {}
-    for claim in row.claims:
-        seen = draft.sighting(claim.source, claim.scope, row.asset_id)
-        complete = draft.scope(claim.source, claim.scope).completed_id is not None and not claim.stale
-        other = states.get(claim.source)
-        states[claim.source] = SourceState(
-            source=claim.source,
-            fresh_at=max(seen.at if seen else claim.since, other.fresh_at if other else 0),
-            complete=complete and (other is None or other.complete),
-            stale=bool(claim.stale) or (other is not None and other.stale),
-        )
-    return tuple(states[source] for source in sorted(states))
-
-
-def _attribution(record: RegisteredAsset) -> tuple[dict[str, str], list[tuple[str, bool]]]:
-    return record.provenance, [(state.source, state.stale) for state in record.sources]
-
-
-def _own_fields(record: RegisteredAsset) -> Asset:
-    return Asset(**{name: getattr(record, name) for name in Asset.model_fields})
+def _place_of(claim: Claim) -> tuple[str, str, str]:
+    return claim.source, claim.scope, claim.reported_id
 
 
 def _mark(draft: Draft, asset_id: str) -> tuple[str, ...]:

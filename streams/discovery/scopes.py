@@ -31,6 +31,28 @@ class Scopes:
         self._settings = settings
         self._registry = registry
 
+    def admits(self, draft: Draft, event: DiscoveryEvent) -> bool:
+        """False: it is from an instance that another has taken the source over from; told once an epoch.
+
+        What bears no epoch comes from somebody who is not fenced, such as a person. The first word of a new instance
+        makes an open snapshot of the old one void.
+        """
+        if event.epoch is None:
+            return True
+        row = draft.scope(event.source, event.scope)
+        if event.epoch > row.epoch:
+            draft.put_scope(row.model_copy(update={"epoch": event.epoch, "open_id": None}))
+        if event.epoch >= row.epoch:
+            return True
+        if row.fenced != event.epoch:
+            draft.put_scope(row.model_copy(update={"fenced": event.epoch}))
+            why = (
+                f"an instance of {event.source} with epoch {event.epoch} still speaks of {event.scope}, which another "
+                f"took over with epoch {row.epoch}: it is not heard"
+            )
+            draft.tell(event.scope, LifecycleChange.WARNED, why, (event.source, str(event.epoch)))
+        return False
+
     def begin(self, draft: Draft, event: DiscoveryEvent) -> None:
         """Opens a snapshot. The id that is open already goes on: a repeat must not make what was listed look absent."""
         row = _heard(draft, event, recovered=False)
@@ -85,7 +107,7 @@ class Scopes:
             asset_id: claim.absences
             for asset_id, seen in draft.members(event.source, event.scope)
             if seen.snapshot != row.snapshots
-            and (claim := claim_of(draft.asset(asset_id), event.source, event.scope)) is not None
+            and (claim := claim_of(draft.asset_of(asset_id), event.source, event.scope, asset_id)) is not None
             and claim.leaves_at is None
         }
         verdict = judge(absent, row.size_at_begin, self._settings)
@@ -108,8 +130,8 @@ class Scopes:
             told = f"{why}; its {row.size} assets in {scope} stay, marked stale"
             draft.tell(scope, LifecycleChange.WARNED, told, (source, str(row.completed_id)))
         for asset_id, _ in tuple(draft.members(source, scope)):
-            asset = draft.asset(asset_id)
-            claim = claim_of(asset, source, scope)
+            asset = draft.asset_of(asset_id)
+            claim = claim_of(asset, source, scope, asset_id)
             if claim is not None and not claim.stale:
                 self._registry.doubt(draft, asset, claim.model_copy(update={"stale": why}))
 
@@ -133,13 +155,13 @@ class Scopes:
         mark = (event.source, str(event.snapshot_id))
         draft.tell(event.scope, LifecycleChange.HELD, f"{why}: {some_of(held)}", mark)
         for asset_id in held:
-            claim = claim_of(draft.asset(asset_id), event.source, event.scope)
+            claim = claim_of(draft.asset_of(asset_id), event.source, event.scope, asset_id)
             absences = claim.absences + 1 if claim is not None else 1
             self._mark(draft, event, asset_id, {"stale": why, "absences": absences})
 
     def _mark(self, draft: Draft, event: DiscoveryEvent, asset_id: str, update: dict[str, str | int]) -> None:
-        asset = draft.asset(asset_id)
-        claim = claim_of(asset, event.source, event.scope)
+        asset = draft.asset_of(asset_id)
+        claim = claim_of(asset, event.source, event.scope, asset_id)
         if claim is not None:
             self._registry.doubt(draft, asset, claim.model_copy(update=update))
 

@@ -1,6 +1,8 @@
-"""What the discovery table keeps: three kinds of rows, their keys, bytes and version.
+"""What the discovery table keeps: five kinds of rows, their keys, bytes and version.
 
     ["asset", id]                        AssetRow    every source's claim, and what was last published
+    ["alias", reported id]               AliasRow    the asset that this id is another name of
+    ["strong" or "weak", key]            KeyRow      the assets of which a source says that they have the key
     ["scope", source, scope]             ScopeRow    where this source's snapshots of this scope stand
     ["members", source, scope, bucket]   MemberRow   when each asset of the scope was last reported
 
@@ -13,12 +15,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from schemas.records import Asset, RegisteredAsset
 from streams.kit.ids import row_key, tie_break
 
-VERSION = 1
+VERSION = 2
+"""2 has epochs, aliases and keys; rows of version 1 are read, and written as 2 when they change."""
 BUCKETS = 256
 """Part of the stored form: changing it needs a new `VERSION`."""
 
@@ -26,7 +29,12 @@ BUCKETS = 256
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _of_before(cls, value: object) -> object:
+        return VERSION if value == 1 else value
 
 
 class Claim(BaseModel):
@@ -37,6 +45,7 @@ class Claim(BaseModel):
     source: str
     scope: str
     asset: Asset
+    """As the source reports it, also with the id that the source gives it."""
     since: int
     """Event time ms of its first report."""
     changed: dict[str, int] = Field(default_factory=dict)
@@ -48,6 +57,10 @@ class Claim(BaseModel):
     leaves_at: int | None = None
     """End of the grace, event time ms."""
 
+    @property
+    def reported_id(self) -> str:
+        return self.asset.id
+
     def fresh_at(self, field: str) -> int:
         """Event time since when the source has said just this of the field."""
         return self.changed.get(field, self.since)
@@ -57,7 +70,7 @@ class AssetRow(_Row):
     row: Literal["asset"] = "asset"
     asset_id: str
     claims: tuple[Claim, ...] = ()
-    """In order of (source, scope)."""
+    """In order of (source, scope, reported id)."""
     published: RegisteredAsset | None = None
     published_at: int = 0
     revision: int = 0
@@ -83,6 +96,10 @@ class ScopeRow(_Row):
     """Between its last two complete snapshots."""
     lost: str = ""
     """Why the scope is out of reach (failed, silent); empty = it is not."""
+    epoch: int = 0
+    """Highest fencing epoch heard; 0 = none."""
+    fenced: int | None = None
+    """The older epoch that was last refused, and told."""
 
 
 class Sighting(NamedTuple):
@@ -101,12 +118,34 @@ class MemberRow(_Row):
     sightings: Annotated[dict[str, Sighting], Field(default_factory=dict)]
 
 
-Row = AssetRow | ScopeRow | MemberRow
+class AliasRow(_Row):
+    row: Literal["alias"] = "alias"
+    asset_id: str
+    key: str
+    """The key by which the two were found to be one; `strong`: which kind it is."""
+    strong: bool
+
+
+class KeyRow(_Row):
+    row: Literal["key"] = "key"
+    asset_ids: tuple[str, ...]
+    """In order; more than one: the key tells nothing apart any more (weak), or is contradictory (strong)."""
+
+
+Row = AssetRow | ScopeRow | MemberRow | AliasRow | KeyRow
 _ROWS: TypeAdapter[Row] = TypeAdapter(Annotated[Row, Field(discriminator="row")])
 
 
 def asset_key(asset_id: str) -> str:
     return row_key("asset", asset_id)
+
+
+def alias_key(reported_id: str) -> str:
+    return row_key("alias", reported_id)
+
+
+def key_key(strength: Literal["strong", "weak"], key: str) -> str:
+    return row_key(strength, key)
 
 
 @lru_cache(maxsize=1024)
