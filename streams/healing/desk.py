@@ -51,8 +51,9 @@ class Desk:
             pool=incident.pool,
             pool_ids=members_of(incident.pool, self.world, self.settings),
             is_healthy=lambda asset_id: not (a := self.draft.asset(asset_id)).open_ids and a.drain is None,
-            drained_to=row.drain.destination_id if row.drain is not None else None,
+            drained_to=(row.drain.destination_id or None) if row.drain is not None else None,
             now=self.now,
+            standing=row.drain.strategy if row.drain is not None else None,
         )
 
 
@@ -109,6 +110,15 @@ def with_plan(incident: IncidentRow, strategy: ResponseStrategy, plan: Plan) -> 
             "action_id": action_id(incident.id, strategy.id, target, incident.generation),
         }
     )
+
+
+def undoing(desk: Desk, strategy_id: str, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """What undoes these actions; nothing where the strategy is gone or throws (it cannot be asked to undo, then)."""
+    strategy = desk.strategy(strategy_id)
+    try:
+        return strategy.compensate(actions) if strategy is not None else ()
+    except Exception:  # noqa: BLE001 - a plug-in may raise anything; its effect is then one that cannot be undone
+        return ()
 
 
 def target_of(actions: tuple[Action, ...], otherwise: str) -> str:

@@ -1,4 +1,4 @@
-"""Undoing a failover, once the asset has been healthy for long enough, one at a time in a pool.
+"""Undoing a failover or another effect that stands, once the asset is healthy for long enough, one at a time in a pool.
 
     drained --healthy 600 s--> asks pause, mode, policy --held--> later
                                     | free
@@ -6,13 +6,14 @@
                                     +--failed, no outcome--> stays drained, later again
 
 Statuses of a failback are steps of the failover's own incident and strategy, with another action id. A failback that
-fails is told as `suppressed`, never as `failed`: `failed` would mean that the failover is not in effect.
+fails is told as `suppressed`, never as `failed`: `failed` would mean that the failover is not in effect. A throttle is
+lifted, a cordon taken off in the same way: whatever a strategy's `compensate` undoes.
 """
 
 from __future__ import annotations
 
-from schemas.records import ActionOutcome, AutonomyMode, Remediation, RemediationStatus
-from streams.healing.desk import Desk, action_id, seconds
+from schemas.records import Action, ActionOutcome, AutonomyMode, Remediation, RemediationStatus
+from streams.healing.desk import Desk, action_id, seconds, undoing
 from streams.healing.draft import action_key
 from streams.healing.guards import measure_storm
 from streams.healing.ordering import joined_ids
@@ -53,13 +54,12 @@ def _consider(desk: Desk, row: AssetRow, drain: Drain) -> None:
     if holders is not None or storm is not None:
         _later(desk, row, drain, f"paused by {holders}" if holders else "there is a storm over its pool")
         return
-    strategy = desk.strategy("failover")
     answer = _ask(desk, row, drain)
     refusal = answer.reason if not answer.allowed else unmet(answer, desk.world.assets.get(row.asset_id), None)
-    if strategy is None or refusal is not None:
-        _later(desk, row, drain, f"denied: {refusal or 'no failover strategy is loaded'}", answer)
+    if refusal is not None or not _undo_of(desk, drain):
+        _later(desk, row, drain, f"denied: {refusal or f'no strategy {drain.strategy} is loaded'}", answer)
         return
-    mode = desk.mode("failover", desk.world.assets.get(row.asset_id))
+    mode = desk.mode(drain.strategy, desk.world.assets.get(row.asset_id))
     if mode is AutonomyMode.AUTO or (mode is AutonomyMode.APPROVE and _approved(desk, drain)):
         _execute(desk, row, drain, answer)
     else:
@@ -72,10 +72,19 @@ def _numbered(desk: Desk, drain: Drain, row: AssetRow) -> Drain:
     return drain.model_copy(update={"failback_action_id": next_id, "executing": False})
 
 
+def _undo_of(desk: Desk, drain: Drain) -> tuple[Action, ...]:
+    earlier = _undo_of(desk, drain.earlier) if drain.earlier is not None else ()
+    return (*undoing(desk, drain.strategy, drain.actions), *earlier)
+
+
+def _name(drain: Drain) -> str:
+    return "failback" if drain.destination_id else f"undoing {drain.strategy}"
+
+
 def _ask(desk: Desk, row: AssetRow, drain: Drain) -> Answer:
     assets = desk.world.assets
     asked = question(
-        Point.ACTION_PLANNED, "failover", row.asset_id, assets.get(row.asset_id), assets.get(drain.destination_id),
+        Point.ACTION_PLANNED, drain.strategy, row.asset_id, assets.get(row.asset_id), assets.get(drain.destination_id),
         failback=True,
     )  # fmt: skip
     return may(desk.policy, desk.world, asked)
@@ -90,7 +99,7 @@ def _ask_people(desk: Desk, row: AssetRow, drain: Drain, mode: AutonomyMode, ans
     approve = mode is AutonomyMode.APPROVE
     status = RemediationStatus.AWAITING_APPROVAL if approve else RemediationStatus.PLANNED
     word = f"waits for an approval of {drain.failback_action_id}" if approve else f"would be done (mode {mode})"
-    drain = _tell(desk, row, drain, status, f"failback of {row.asset_id} {word}", answer)
+    drain = _tell(desk, row, drain, status, f"{_name(drain)} of {row.asset_id} {word}", answer)
     if approve:
         waiting = ActionRow(incident_id=drain.incident_id, asset_id=row.asset_id, is_failback=True)
         desk.draft.put(action_key(drain.failback_action_id), waiting)
@@ -113,7 +122,7 @@ def _execute(desk: Desk, row: AssetRow, drain: Drain, answer: Answer) -> None:
     row = row.model_copy(update={"epoch": row.epoch + 1, "lease": lease})
     healthy = seconds(desk.now - row.healthy_since)
     drain = drain.model_copy(update={"executing": True, "failbacks": drain.failbacks + 1})
-    reason = f"failback of {row.asset_id} is ordered: it has been healthy for {healthy}"
+    reason = f"{_name(drain)} of {row.asset_id} is ordered: it has been healthy for {healthy}"
     drain = _tell(desk, row, drain, RemediationStatus.EXECUTING, reason, answer)
     due = desk.now + milliseconds(desk.settings.strategy_timeout_s)
     desk.draft.put_asset(row.model_copy(update={"drain": drain, "failback_at": due}))
@@ -130,7 +139,8 @@ def on_outcome(desk: Desk, row: AssetRow, outcome: ActionOutcome) -> None:
         if drain.executing and outcome.action_id == drain.failback_action_id:
             _later(desk, row, drain, outcome.detail)
         return
-    reason = f"{row.asset_id} takes work again after {seconds(desk.now - drain.since_at)}: {outcome.detail}"
+    done = "takes work again" if drain.destination_id else f"is without {drain.strategy} again"
+    reason = f"{row.asset_id} {done} after {seconds(desk.now - drain.since_at)}: {outcome.detail}"
     _tell(desk, row, drain, RemediationStatus.ROLLED_BACK, reason)
     desk.draft.put_asset(row.model_copy(update={"drain": None, "failback_at": None, "lease": None}))
     desk.draft.to_diagnose.extend(joined_ids(desk, row.asset_id))
@@ -150,7 +160,7 @@ def _wait_ms(desk: Desk, drain: Drain) -> int:
 
 def _later(desk: Desk, row: AssetRow, drain: Drain, why: str, answer: Answer | None = None) -> None:
     wait_ms = _wait_ms(desk, drain)
-    reason = f"failback of {row.asset_id} is held back: {why}; looked at again in {seconds(wait_ms)}"
+    reason = f"{_name(drain)} of {row.asset_id} is held back: {why}; looked at again in {seconds(wait_ms)}"
     drain = _tell(desk, row, drain, RemediationStatus.SUPPRESSED, reason, answer)
     due = None if row.open_ids else desk.now + wait_ms
     idle = drain.model_copy(update={"executing": False})
@@ -167,14 +177,13 @@ def _postpone(desk: Desk, row: AssetRow, until: int) -> None:
 def _tell(
     desk: Desk, row: AssetRow, drain: Drain, status: RemediationStatus, reason: str, answer: Answer | None = None
 ) -> Drain:
-    strategy = desk.strategy("failover")
     record = Remediation(
         id=derive("remediation", drain.incident_id, drain.failback_action_id, FAILBACK, status, desk.draft.cause_id),
         incident_id=drain.incident_id,
         asset_id=row.asset_id,
-        strategy="failover",
+        strategy=drain.strategy,
         status=status,
-        actions=strategy.compensate(drain.actions) if strategy is not None else (),
+        actions=_undo_of(desk, drain),
         policies=answer.verdicts if answer is not None else (),
         obligations=answer.obligations if answer is not None else (),
         fencing_epoch=row.epoch,

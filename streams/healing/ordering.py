@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.records import RemediationStatus, Scalar
-from streams.healing.desk import Desk, seconds, tell
+from streams.healing.desk import Desk, seconds, tell, undoing
 from streams.healing.holding import release, retention_at, take_lease, take_share
 from streams.healing.settings import PAGE, milliseconds
 from streams.healing.state import Drain, IncidentRow, IncidentState
@@ -29,16 +29,19 @@ def execute(desk: Desk, row: IncidentRow, why: str) -> None:
 
 
 def _drain_of(desk: Desk, row: IncidentRow) -> Drain | None:
-    """What executing this takes out of routing (a plan with a destination drains its asset at once)."""
+    """What stands once this is executed: it drains its asset (a plan with a destination), or can be undone later."""
     destination = row.actions[0].parameters.get("destination_id") if row.actions else None
-    if not isinstance(destination, str):
+    if not isinstance(destination, str) and not undoing(desk, row.strategy, row.actions):
         return None
+    earlier = desk.draft.asset(row.asset_id).drain
     return Drain(
         incident_id=row.id,
-        destination_id=destination,
+        destination_id=destination if isinstance(destination, str) else "",
+        strategy=row.strategy,
         actions=row.actions,
         since_at=desk.now,
         record_id=row.last_record_id,
+        earlier=earlier if earlier is not None and earlier.strategy != row.strategy else None,
     )
 
 

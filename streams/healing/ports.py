@@ -29,6 +29,8 @@ class Situation:
     """asset id -> no open incident that healing knows of, and not drained"""
     drained_to: str | None
     now: int
+    standing: str | None = None
+    """The strategy whose effect on the asset stands until it is undone; None = none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class ResponseStrategy(Protocol):
         """The ways to act, best first; the first that policy allows is taken. Not empty after a passed pre-check."""
 
     def compensate(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-        """The actions that undo `actions`; empty = nothing to undo."""
+        """The actions that undo `actions`; empty = nothing to undo. What can be undone is, once the asset is well."""
 
 
 @dataclass(frozen=True, slots=True)

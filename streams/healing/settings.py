@@ -38,13 +38,24 @@ DEFAULT_FITS = (
     Fit(strategy="failover", metrics=("availability*",), directions=(Direction.DOWN,)),
     Fit(strategy="failover", kinds=(AnomalyKind.ABSENCE,)),
     Fit(strategy="rebalance", metrics=("saturation*", "utilization*", "queue_depth*"), directions=_UP),
+    Fit(strategy="throttle", metrics=("cost*", "saturation*", "queue_depth*"), directions=_UP),
     Fit(strategy="restart", kinds=(AnomalyKind.ABSENCE,)),
+    Fit(strategy="scale", metrics=("saturation*", "utilization*", "queue_depth*", "latency*"), directions=_UP),
+    Fit(strategy="rollback", metrics=("error*", "latency*"), directions=_UP),
+    Fit(strategy="cordon", metrics=("error*", "saturation*"), directions=_UP),
+    Fit(strategy="cordon", kinds=(AnomalyKind.ABSENCE,)),
+    Fit(strategy="iac_rollback", metrics=("error*", "latency*", "cost*"), directions=_UP),
 )
 DEFAULT_TRAITS = {
     "runbook": Traits(cost=0.02, blast_radius=0.05),
     "rebalance": Traits(cost=0.02, blast_radius=0.05),
     "restart": Traits(cost=0.02, blast_radius=0.10),
+    "scale": Traits(cost=0.08, blast_radius=0.02),
     "failover": Traits(cost=0.05, blast_radius=0.10),
+    "cordon": Traits(cost=0.10, blast_radius=0.05),
+    "throttle": Traits(cost=0.10, blast_radius=0.15),
+    "rollback": Traits(cost=0.05, blast_radius=0.20),
+    "iac_rollback": Traits(cost=0.30, blast_radius=0.0),
 }
 
 
@@ -96,6 +107,11 @@ class HealingSettings(BaseModel):
     failback_gap_s: float = Field(30, ge=0, le=86_400, description="s between two failbacks in a pool: one at a time")
     derive_fallbacks: bool = Field(True, description="without `fallback_ids`: same tenant, all capabilities")
     max_destination_saturation: float = Field(0.8, gt=0, le=10, description="saturation a destination may have")
+    throttle_floor_share: float = Field(
+        0.2, gt=0, le=1, description="share of what comes in that a throttle lets in at least"
+    )
+    scale_step: int = Field(1, ge=1, le=1000, description="replicas that a scale-out of healing adds")
+    scale_most: int = Field(20, ge=1, le=100_000, description="replicas that healing scales to at most")
     group_window_s: float = Field(
         300,
         ge=0,

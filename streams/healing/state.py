@@ -87,16 +87,20 @@ class Lease(Record):
 
 
 class Drain(Record):
-    """A failover in effect: what to undo once the asset has been healthy for long enough."""
+    """An effect that stands (a failover, a throttle): what to undo once the asset has been healthy for long enough."""
 
     incident_id: str
     destination_id: str
+    """Who has the asset's work meanwhile; empty = the asset keeps it."""
+    strategy: str = "failover"
     actions: tuple[Action, ...]
     since_at: int
     record_id: str
     failbacks: int = 0
     failback_action_id: str = ""
     executing: bool = False
+    earlier: Drain | None = None
+    """What stood before this one, and is undone with it."""
 
 
 class AssetRow(Record):

@@ -66,10 +66,10 @@ def _go_on(desk: Desk, row: IncidentRow, reason: str) -> None:
 
 
 def undo_drain(desk: Desk, row: IncidentRow) -> None:
-    """A failed failover does not drain (routing reads the `failed` record the same way)."""
+    """A failed failover does not drain (routing reads the `failed` record the same way); what stood before stands."""
     asset = desk.draft.asset(row.asset_id)
     if asset.drain is not None and asset.drain.incident_id == row.id:
-        desk.draft.put_asset(asset.model_copy(update={"drain": None, "failback_at": None}))
+        desk.draft.put_asset(asset.model_copy(update={"drain": asset.drain.earlier, "failback_at": None}))
 
 
 def on_no_outcome(desk: Desk, row: IncidentRow) -> None:

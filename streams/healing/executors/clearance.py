@@ -29,7 +29,7 @@ class Clearance:
             used = pauses_used(world, source if source is not None else order.asset_id, now)
             return f"effects are paused by {holders} ({named(used)})"
         destination = destination_of(order, world)
-        failback = bool(order.actions) and order.actions[0].type == "failback"
+        failback = order.evidence.get("failback") is True or any(a.type == "failback" for a in order.actions)
         asked = question(Point.ACTION_EXECUTED, order.strategy, order.asset_id, source, destination, failback=failback)
         answer = may(self.policy, world, asked)
         if not answer.allowed:

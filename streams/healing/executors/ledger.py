@@ -19,7 +19,7 @@ from streams.healing.executors.clearance import Clearance, destination_of
 from streams.healing.executors.settings import ExecutorSettings
 from streams.healing.ports import REFUSED
 from streams.healing.settings import milliseconds
-from streams.healing.strategies.declared import CONTROL, endpoint
+from streams.healing.strategies.declared import CONTROL, SERVER, SWITCH, endpoint
 from streams.kit.ids import derive, row_key
 from streams.kit.layer import Emission, Event, Step
 from streams.kit.world import World
@@ -167,11 +167,11 @@ def outcome_of(
 
 
 def drain_only(order: Remediation, world: World) -> bool:
-    """Nothing has to be called: neither side of a failover declares a control endpoint."""
+    """Nothing has to be called: neither side of a failover declares a control endpoint or a load balancer."""
     if not order.actions or any(a.type not in _DRAINS for a in order.actions):
         return False
     sides = (world.assets.get(order.asset_id), destination_of(order, world))
-    return all(endpoint(side, CONTROL) is None for side in sides)
+    return all(endpoint(side, kind) is None for side in sides for kind in (CONTROL, SERVER, SWITCH))
 
 
 def drained(order: Remediation, at: int) -> ActionOutcome:

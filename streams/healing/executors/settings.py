@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -16,6 +17,21 @@ class ProcessSpec(BaseModel):
     argv: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell")
     pid_file: Path = Field(description="file with the process id; written at each restart")
     cwd: Path | None = Field(None, description="working directory; none = this process's")
+
+
+class LoadBalancerSpec(BaseModel):
+    """A HAProxy whose runtime socket (level admin) healing may use; assets name it in their endpoints."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str = Field(min_length=1, description="path of the runtime socket, or HOST:PORT")
+    timeout_s: float = Field(2, gt=0, le=60, description="s per command")
+    drain: Literal["drain", "maint"] = Field(
+        "drain", description="drain: what is under way may end; maint: no checks either"
+    )
+    close_sessions: bool = Field(False, description="also close the drained server's sessions at once")
+    switch_map: str = Field("", pattern=r"^[\w./#-]*$", description="map file (or #id) of blue/green switches")
+    limit_map: str = Field("", pattern=r"^[\w./#-]*$", description="map file (or #id) of limits in requests/s")
 
 
 class ExecutorSettings(BaseModel):
@@ -34,6 +50,7 @@ class ExecutorSettings(BaseModel):
     command_timeout_s: float = Field(60, gt=0, le=3600, description="s per runbook command without its own timeout")
     approval_wait_s: float = Field(600, gt=0, le=86_400, description="s that a runbook step waits for its approval")
     processes: dict[str, ProcessSpec] = Field({}, description="local processes that may be restarted, by name")
+    load_balancers: dict[str, LoadBalancerSpec] = Field({}, description="HAProxy instances that may be used, by name")
     stop_grace_s: float = Field(10, ge=0, le=600, description="s between SIGTERM and SIGKILL")
     health_timeout_s: float = Field(30, gt=0, le=600, description="s for `health_url` to answer 2xx after a restart")
     health_poll_s: float = Field(0.5, gt=0, le=60, description="s between two looks at `health_url` or an approval")

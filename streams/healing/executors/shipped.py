@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streams.healing.executors.control import ControlExecutor, FailoverExecutor
 from streams.healing.executors.delivery import Delivery
+from streams.healing.executors.load_balancers import LimitExecutor, LoadBalancers, WeighExecutor
 from streams.healing.executors.processes import RestartExecutor
 from streams.healing.executors.runbook import RunbookExecutor
 from streams.healing.executors.runbook_format import load
@@ -11,16 +12,20 @@ from streams.healing.executors.runner import by_type
 from streams.healing.executors.settings import ExecutorSettings
 from streams.healing.executors.webhook import WebhookExecutor
 from streams.healing.ports import Executor
+from streams.healing.strategies.throttle import LIFT, THROTTLE
 
 
 def shipped_executors(settings: ExecutorSettings) -> dict[str, Executor]:
     """Raises RunbookError if a runbook cannot be used: better at start than in an incident."""
-    delivery = Delivery(settings)
+    delivery, balancers = Delivery(settings), LoadBalancers(settings.load_balancers)
     return by_type(
         (
-            FailoverExecutor(delivery, "failover"),
-            FailoverExecutor(delivery, "failback"),
+            FailoverExecutor(delivery, balancers, "failover"),
+            FailoverExecutor(delivery, balancers, "failback"),
             ControlExecutor(delivery, "rebalance"),
+            WeighExecutor(settings.load_balancers),
+            LimitExecutor(settings.load_balancers, THROTTLE),
+            LimitExecutor(settings.load_balancers, LIFT),
             RestartExecutor(delivery),
             RunbookExecutor(delivery, load(settings.runbook_dirs)),
             WebhookExecutor(delivery),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from streams.healing.ports import ResponseStrategy
 from streams.healing.settings import HealingSettings
 from streams.healing.strategies.failover import Failover
+from streams.healing.strategies.infrastructure import IacRollback
+from streams.healing.strategies.kubernetes import Cordon, Rollback, Scale
 from streams.healing.strategies.rebalance import Rebalance
 from streams.healing.strategies.restart import Restart
 from streams.healing.strategies.runbook import Runbook
+from streams.healing.strategies.throttle import Throttle
 from streams.healing.strategies.webhook import Page
 
 
@@ -16,8 +19,13 @@ def shipped(settings: HealingSettings) -> tuple[ResponseStrategy, ...]:
     return (
         Failover(settings.derive_fallbacks, settings.max_destination_saturation),
         Rebalance(),
+        Throttle(settings.throttle_floor_share),
         Restart(),
         Runbook(settings.runbook_label),
+        Scale(settings.scale_step, settings.scale_most),
+        Rollback(),
+        Cordon(),
+        IacRollback(),
     )
 
 

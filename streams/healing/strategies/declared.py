@@ -9,6 +9,16 @@ CONTROL = "control"
 PROCESS = "process"
 """Endpoint `process:<name>`: a local process that the executor's own settings describe under that name."""
 WEBHOOK = "webhook"
+SERVER = "haproxy"
+"""Endpoint `haproxy:<load balancer>/<backend>/<server>`: where this asset gets its requests from."""
+SWITCH = "haproxy-switch"
+"""Endpoint `haproxy:<load balancer>/<key>/<value>`: blue/green; the asset is live while the map's key has it."""
+LIMIT = "haproxy-limit"
+"""Endpoint `haproxy:<load balancer>/<key>`: the entry of the map with limits in requests a second."""
+KUBERNETES = "kubernetes"
+"""Endpoint `kubernetes:<cluster>/<namespace>/deployment/<name>`, or `kubernetes:<cluster>/node/<name>`."""
+TERRAFORM = "terraform"
+"""Endpoint `terraform:<workspace>`: the states that this asset was made by."""
 
 
 def endpoint(asset: Asset | None, kind: str) -> Endpoint | None:

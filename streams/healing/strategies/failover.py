@@ -1,6 +1,7 @@
 """Failover: the ill asset takes no more work, a healthy one that can do the same takes it over.
 
-Its effect is the drain that routing reads from the remediation; a control endpoint is told too where one is declared.
+Its effect is the drain that routing reads from the remediation; a load balancer and a control endpoint are told too
+where they are declared. Blue/green is a failover between two assets that declare a switch.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Failover:
         )
 
     def compensate(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-        return tuple(a.model_copy(update={"type": "failback"}) for a in actions)
+        return tuple(a.model_copy(update={"type": "failback"}) for a in actions if a.type == "failover")
 
     def _candidates(self, situation: Situation, source: RegisteredAsset) -> tuple[str, ...]:
         """What the asset declares; else, if allowed, same-tenant assets with all its capabilities."""

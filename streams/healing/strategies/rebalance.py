@@ -1,4 +1,4 @@
-"""Rebalance: new weights over the asset's pool, by headroom, told to the asset's control endpoint."""
+"""Rebalance: new weights over the asset's pool, by headroom, told to a load balancer or a control endpoint."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from schemas.records import Action, Scalar
 from streams.healing.ports import Plan, Situation
-from streams.healing.strategies.declared import CONTROL, endpoint
+from streams.healing.strategies.declared import CONTROL, SERVER, endpoint
 
 _LEAST = 0.05
 """Share of headroom counted for a full asset, so that its weight never becomes 0 (that would be a failover)."""
 _UNKNOWN_HEADROOM = 0.5
+_MOST_WEIGHT = 256
+"""HAProxy's greatest weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,8 @@ class Rebalance:
     def precheck(self, situation: Situation) -> str | None:
         if situation.asset is None:
             return "the asset is not in the registry"
-        if endpoint(situation.asset, CONTROL) is None:
-            return "it declares no control endpoint that takes weights"
+        if endpoint(situation.asset, CONTROL) is None and endpoint(situation.asset, SERVER) is None:
+            return "it declares neither a load balancer nor a control endpoint that takes weights"
         if not _helpers(situation):
             return "no other member of its pool is healthy"
         return None
@@ -34,11 +36,23 @@ class Rebalance:
         weights: dict[str, Scalar] = {f"weight.{i}": round(h / total, 4) for i, h in sorted(headroom.items())}
         own = weights[f"weight.{asset_id}"]
         why = f"rebalance of {len(headroom)} pool members, {asset_id} down to {own}"
+        if endpoint(situation.asset, SERVER) is not None:
+            return (Plan(_weighed(situation, headroom), why, watched_id=asset_id),)
         return (Plan((Action(type="rebalance", target_id=asset_id, parameters=weights),), why, watched_id=asset_id),)
 
     def compensate(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         """Weights are replaced by the next ones, not undone."""
         return ()
+
+
+def _weighed(situation: Situation, headroom: dict[str, float]) -> tuple[Action, ...]:
+    """One action a member behind the load balancer, the ill one first; the one with the most headroom has 256."""
+    most = max(headroom.values())
+    served = [i for i in headroom if endpoint(situation.world.assets.get(i), SERVER) is not None]
+    return tuple(
+        Action(type="weigh", target_id=i, parameters={"weight": max(1, round(_MOST_WEIGHT * headroom[i] / most))})
+        for i in served
+    )
 
 
 def _helpers(situation: Situation) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from schemas.records import AutonomyMode, Severity
+from schemas.records import AutonomyMode, Endpoint, Severity
 from streams.healing.settings import Fit, HealingSettings, Traits
 
 
@@ -141,6 +141,19 @@ def by_label(bench) -> str:
     return bench.statuses(bench.anomaly("a"))[-1]
 
 
+def throttled(bench) -> str:
+    limit = Endpoint(type="haproxy-limit", url="haproxy:edge/a")
+    bench.register(bench.asset("a", endpoints=(limit,)))
+    bench.performance("a", throughput_per_s=100)
+    told = bench.anomaly("a", metric="cost_usd_per_hour", value=100.0, expected=10.0)
+    return str(told[-1].actions[0].parameters)
+
+
+def scaled(bench) -> str:
+    bench.register(bench.asset("a", endpoints=(Endpoint(type="kubernetes", url="kubernetes:k/ns/deployment/a"),)))
+    return str(bench.anomaly("a", metric="saturation", value=0.99)[-1].actions[0].parameters)
+
+
 def destination_ill(bench) -> str:
     succeeded(bench)
     return " ".join(bench.statuses(bench.close(at_s=3) + bench.advance(33)))
@@ -191,6 +204,9 @@ CASES = [
     ({"failback_gap_s": 1000, "failback_after_s": 60}, failback_pair),
     ({"derive_fallbacks": False}, first_status),
     ({"max_destination_saturation": 0.9}, saturated_destination),
+    ({"throttle_floor_share": 0.5}, throttled),
+    ({"scale_step": 2}, scaled),
+    ({"scale_most": 5}, scaled),
     ({"group_window_s": 100}, chained),
     ({"group_hops": 1}, chained),
     ({"retention_s": 60}, forgotten),
