@@ -39,8 +39,10 @@ class Admin(IntFlag):
     CONFIGURED_DRAIN = 64
 
 
-MAINTENANCE = Admin.FORCED_MAINTENANCE | Admin.INHERITED_MAINTENANCE | Admin.CONFIGURED_MAINTENANCE | Admin.NOT_RESOLVED
-DRAIN = Admin.FORCED_DRAIN | Admin.INHERITED_DRAIN | Admin.CONFIGURED_DRAIN
+MAINTENANCE = Admin.FORCED_MAINTENANCE | Admin.INHERITED_MAINTENANCE | Admin.NOT_RESOLVED
+DRAIN = Admin.FORCED_DRAIN | Admin.INHERITED_DRAIN
+"""In effect now. The configured ones only recall what the file says, also after an order to be ready
+[HAProxy, `SRV_ADMF_MAINT` and `SRV_ADMF_DRAIN` in server-t.h]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,11 @@ class ServerState:
 
     @property
     def takes_work(self) -> bool:
-        return self.operation in (Operation.STARTING, Operation.RUNNING) and not self.admin and self.weight > 0
+        return (
+            self.operation in (Operation.STARTING, Operation.RUNNING)
+            and not self.admin & (MAINTENANCE | DRAIN)
+            and self.weight > 0
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class LoadBalancers:
         if source is None:
             return switched
         try:
+            await _state_of(source)
             if target is not None:
                 await _make_able(target, order.destination)
             wanted = ServerOrder(source.spec.drain)
@@ -97,7 +98,7 @@ class LoadBalancers:
         try:
             await source.runtime.set_state(*source.server, ServerOrder.READY)
             state = await _state_of(source)
-            if state.admin:
+            if state.admin & (DRAIN | MAINTENANCE):
                 raise ExecutionError(f"{source.text} takes no work after the order to be ready ({state.admin!r})")
             if target is not None and _is_standby(order.destination):
                 await target.runtime.set_state(*target.server, ServerOrder.MAINTENANCE)
