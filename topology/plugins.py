@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import cast
 
-from streams.discovery.ports import DiscoveryProvider
+from streams.discovery.ports import DiscoveryProvider, Listing, Watching
 from streams.healing.ports import Executor, ResponseStrategy
 from streams.policy.port import PolicyHook
 
@@ -31,7 +31,12 @@ def executors() -> list[Executor]:
 
 
 def providers() -> list[DiscoveryProvider]:
-    return cast("list[DiscoveryProvider]", _installed("providers", ("source", "scope", "complete", "list")))
+    """PluginError also for one that can neither list nor watch."""
+    found = _installed("providers", ("source", "scope", "complete", "freshness_s"))
+    for provider in found:
+        if not isinstance(provider, Listing | Watching):
+            raise PluginError(f"plug-in {type(provider).__name__} of maestro.providers lacks list or watch")
+    return cast("list[DiscoveryProvider]", found)
 
 
 def _installed(kind: str, needs: tuple[str, ...]) -> list[object]:

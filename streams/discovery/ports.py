@@ -1,4 +1,4 @@
-"""The extension point: implement `DiscoveryProvider` (and `Watching`, if the source can push) and register it.
+"""The extension point: implement `DiscoveryProvider` with `Listing`, `Watching` or both, and register it.
 
 Entry point group `maestro.providers`: a callable without arguments that returns a provider. `providers.static` is the
 one to copy. A provider does its own I/O, in threads where it blocks; it raises when it cannot say, and never returns
@@ -16,22 +16,37 @@ from schemas.records import Asset
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a watch saw: `asset` as it is now, or None for the deletion of `asset_id`."""
+    """What a watch saw: `asset` as it is now, or None if the source itself says that `asset_id` was deleted.
+
+    What is only no longer seen is a matter for a listing (`Relist`), which the mass-delete guard looks at.
+    """
 
     asset_id: str
     asset: Asset | None
 
 
+@dataclass(frozen=True, slots=True)
+class Relist:
+    """A listing is due now, at once and not as after a failure: something is gone, or changes may have been missed."""
+
+    why: str
+
+
 @runtime_checkable
 class DiscoveryProvider(Protocol):
-    """`source` is its name in the registry ("k8s:prod"), `scope` what a listing covers ("cluster/prod")."""
+    """`source` is its name in the registry ("k8s:prod"), `scope` what it speaks of ("cluster/prod")."""
 
     source: str
     scope: str
     complete: bool
     """A listing is the whole scope, so that what it lacks is gone. False: only its upserts count."""
     freshness_s: float
-    """Seconds between listings."""
+    """Seconds between listings; the longest time for which what it said stands unconfirmed."""
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A provider that can be asked for all there is."""
 
     async def list(self) -> Iterable[Asset]:
         """All assets of the scope now. The iterable may be lazy; if it raises half-way, the half is still used."""
@@ -39,7 +54,7 @@ class DiscoveryProvider(Protocol):
 
 @runtime_checkable
 class Watching(Protocol):
-    """A provider that can also tell changes as they happen, after `list`."""
+    """A provider that tells changes as they happen; after `list`, if it has one."""
 
-    def watch(self) -> AsyncIterator[Change]:
+    def watch(self) -> AsyncIterator[Change | Relist]:
         """Changes since the last listing. Ends or raises when there may be a gap: the provider is then listed anew."""

@@ -69,3 +69,6 @@ class PollSettings(BaseModel):
     retry_s: float = Field(
         5.0, gt=0.0, description="Seconds until a failed provider is asked again, doubled each time up to its interval"
     )
+    relist_s: float = Field(
+        0.1, ge=0.0, description="Seconds between a watch's word that a listing is due and that listing"
+    )

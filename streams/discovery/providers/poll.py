@@ -1,27 +1,29 @@
 """Runs providers: what they list and watch becomes discovery events; what they raise becomes `source_failed`.
 
     +--> list (timeout_s) --ok--> snapshot --> watch, or sleep, until freshness_s is over --+
-    |            | raised, timed out                        | over too early (a gap)       |
-    |            v                                          v                              |
-    |       source_failed --> wait retry_s, 2x, 4x ... <= freshness_s                      |
-    +----------------+---------------------------------------------------------------------+
+    |            | raised, timed out              | over too early (a gap)   | `Relist`     |
+    |            v                                v                          v relist_s     |
+    |       source_failed --> wait retry_s, 2x, 4x ... <= freshness_s        |              |
+    +----------------+-------------------------------------------------------+--------------+
 
-Each provider runs on its own: a slow or failing one holds nobody up (D4). The clock is an argument; everything but
-`poll_once` and `run` is pure.
+A provider that only watches has no listing: when its watch ends the source has failed. Each provider runs on its own: a
+slow or failing one holds nobody up (D4). The clock is an argument.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
 
 import structlog
 
 from schemas.records import Asset, DiscoveryEvent, Op
-from streams.discovery.ports import Change, DiscoveryProvider, Watching
+from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
+from streams.discovery.providers.drawing import Drawing
+from streams.discovery.providers.events import Listed, change_event, failure_event, listing_events
+from streams.discovery.providers.status import SourceStatus
 from streams.discovery.settings import PollSettings
-from streams.kit import ids
 
 _log = structlog.get_logger(__name__)
 
@@ -29,33 +31,12 @@ Publish = Callable[[DiscoveryEvent], Awaitable[None]]
 NowMs = Callable[[], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What one call of `list` gave: its assets, and the error that broke it off (empty = none)."""
+class _Over(Enum):
+    """How a watch ended."""
 
-    assets: tuple[Asset, ...]
-    error: str = ""
-
-
-def listing_events(provider: DiscoveryProvider, listing: Listing, began_at: int, ended_at: int) -> list[DiscoveryEvent]:
-    """A snapshot if the provider's listings are complete, else its upserts; a failure ends it without `complete`."""
-    snapshot_id = ids.derive("snapshot", provider.source, provider.scope, began_at) if provider.complete else None
-    events = [_event(provider, Op.SNAPSHOT_BEGIN, began_at, snapshot_id=snapshot_id)] if snapshot_id else []
-    events += [
-        _event(provider, Op.UPSERT, began_at, snapshot_id=snapshot_id, asset_id=asset.id, asset=asset)
-        for asset in listing.assets
-    ]
-    if listing.error:
-        events.append(_event(provider, Op.SOURCE_FAILED, ended_at, reason=listing.error))
-    elif snapshot_id:
-        events.append(_event(provider, Op.SNAPSHOT_COMPLETE, ended_at, snapshot_id=snapshot_id))
-    return events
-
-
-def change_event(provider: DiscoveryProvider, change: Change, at: int) -> DiscoveryEvent:
-    if change.asset is None:
-        return _event(provider, Op.DELETE, at, asset_id=change.asset_id)
-    return _event(provider, Op.UPSERT, at, asset_id=change.asset_id, asset=change.asset)
+    IN_TIME = "freshness_s is over"
+    RELIST = "it asked for a listing"
+    BROKEN = "it broke off"
 
 
 def retry_after_s(failures: int, freshness_s: float, settings: PollSettings) -> float:
@@ -65,26 +46,12 @@ def retry_after_s(failures: int, freshness_s: float, settings: PollSettings) -> 
 
 async def poll_once(provider: DiscoveryProvider, now_ms: NowMs, settings: PollSettings) -> list[DiscoveryEvent]:
     """One listing as events; never raises for what the provider does."""
-    began_at = now_ms()
-    listing = await _list(provider, settings.timeout_s)
-    return listing_events(provider, listing, began_at, max(began_at, now_ms()))
+    return await SourceRun(provider, _nowhere, now_ms, settings).listing()
 
 
 async def run(provider: DiscoveryProvider, publish: Publish, now_ms: NowMs, settings: PollSettings) -> None:
     """Runs one provider until cancelled. What `publish` raises ends it: the transport failed, not the provider."""
-    failures = 0
-    while True:
-        events = await poll_once(provider, now_ms, settings)
-        for event in events:
-            await publish(event)
-        failed = bool(events) and events[-1].op is Op.SOURCE_FAILED
-        if not failed and isinstance(provider, Watching):
-            failed = not await _watch(provider, provider, publish, now_ms)
-        elif not failed:
-            await asyncio.sleep(provider.freshness_s)
-        failures = failures + 1 if failed else 0
-        if failed:
-            await asyncio.sleep(retry_after_s(failures, provider.freshness_s, settings))
+    await SourceRun(provider, publish, now_ms, settings).run()
 
 
 async def run_all(
@@ -96,58 +63,109 @@ async def run_all(
             tasks.create_task(run(provider, publish, now_ms, settings or PollSettings()), name=provider.source)
 
 
-async def _list(provider: DiscoveryProvider, timeout_s: float) -> Listing:
-    """The lazy part is drawn in a thread, so that a provider that blocks there holds up nobody else."""
-    found: list[Asset] = []
-    try:
-        async with asyncio.timeout(timeout_s) as limit:
-            assets = await provider.list()
-            await asyncio.to_thread(found.extend, _checked(assets))
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is told as its failure
-        what = f"no listing within {timeout_s:g} s" if limit.expired() else f"{type(error).__name__}: {error}"
-        return Listing(tuple(found), what)
-    return Listing(tuple(found))
+class SourceRun:
+    """One provider, run until cancelled; `status` says how it is doing."""
 
+    def __init__(self, provider: DiscoveryProvider, publish: Publish, now_ms: NowMs, settings: PollSettings) -> None:
+        self.status = SourceStatus(provider.source, provider.scope)
+        self._provider, self._publish, self._now_ms, self._settings = provider, publish, now_ms, settings
+        self._drawing = Drawing()
 
-def _checked(assets: Iterable[Asset]) -> Iterator[Asset]:
-    for asset in assets:
-        if not isinstance(asset, Asset):
-            raise TypeError(f"list() gave {type(asset).__name__}, not Asset")
-        yield asset
-
-
-async def _watch(provider: DiscoveryProvider, watching: Watching, publish: Publish, now_ms: NowMs) -> bool:
-    """Passes changes on for `freshness_s`. False: it broke off earlier, so there may be a gap and a listing is due."""
-    changes: asyncio.Queue[Change | None] = asyncio.Queue()
-    watcher = asyncio.create_task(_watch_into(watching, provider.source, changes))
-    until = asyncio.get_running_loop().time() + provider.freshness_s
-    try:
+    async def run(self) -> None:
+        failures = 0
         while True:
-            async with asyncio.timeout_at(until) as limit:
-                change = await changes.get()
-            if change is None:
-                return False
-            await publish(change_event(provider, change, now_ms()))
-    except TimeoutError:
-        if not limit.expired():
-            raise
+            whole = await self._list() if isinstance(self._provider, Listing) else True
+            over = await self._until_due() if whole else _Over.BROKEN
+            failures = failures + 1 if over is _Over.BROKEN else 0
+            if over is _Over.RELIST:
+                await asyncio.sleep(self._settings.relist_s)
+            elif over is _Over.BROKEN:
+                await asyncio.sleep(retry_after_s(failures, self._provider.freshness_s, self._settings))
+
+    async def listing(self) -> list[DiscoveryEvent]:
+        began_at = self._now_ms()
+        listed = await self._ask()
+        ended_at = max(began_at, self._now_ms())
+        if listed.error:
+            self.status.failed(listed.error)
+            _log.warning("source failed", source=self.status.source, error=listed.error, assets=len(listed.assets))
+        else:
+            self.status.listed(began_at, ended_at, len(listed.assets))
+        return listing_events(self._provider, listed, began_at, ended_at)
+
+    async def _list(self) -> bool:
+        """False: it failed."""
+        in_a_row = self.status.failures_in_a_row
+        events = await self.listing()
+        for event in events:
+            await self._publish(event)
+        if events and events[-1].op is Op.SOURCE_FAILED:
+            return False
+        if in_a_row:
+            _log.info("source answers again", source=self.status.source, assets=self.status.assets)
         return True
-    finally:
-        watcher.cancel()
+
+    async def _ask(self) -> Listed:
+        provider = self._provider
+        if not isinstance(provider, Listing):
+            return Listed(())
+        found: list[Asset] = []
+        try:
+            async with asyncio.timeout(self._settings.timeout_s) as limit:
+                await self._drawing.draw(await provider.list(), found)
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is told as its failure
+            late = f"no listing within {self._settings.timeout_s:g} s"
+            return Listed(tuple(found), late if limit.expired() else _said(error))
+        return Listed(tuple(found))
+
+    async def _until_due(self) -> _Over:
+        if not isinstance(self._provider, Watching):
+            await asyncio.sleep(self._provider.freshness_s)
+            return _Over.IN_TIME
+        over, error = await self._watch(self._provider)
+        if over is _Over.BROKEN and not isinstance(self._provider, Listing):
+            self.status.failed(error or "its watch ended")
+            await self._publish(failure_event(self._provider, self.status.error, self._now_ms()))
+        return over
+
+    async def _watch(self, watching: Watching) -> tuple[_Over, str]:
+        """Passes changes on for `freshness_s`, and says how it ended and why."""
+        changes: asyncio.Queue[Change | Relist | Exception | None] = asyncio.Queue()
+        watcher = asyncio.create_task(_watch_into(watching, changes))
+        until = asyncio.get_running_loop().time() + self._provider.freshness_s
+        try:
+            while True:
+                async with asyncio.timeout_at(until) as limit:
+                    change = await changes.get()
+                if isinstance(change, Relist):
+                    return _Over.RELIST, change.why
+                if change is None or isinstance(change, Exception):
+                    error = "" if change is None else _said(change)
+                    _log.warning("watch broke off, listing again", source=self.status.source, error=error)
+                    return _Over.BROKEN, error
+                self.status.changes += 1
+                await self._publish(change_event(self._provider, change, self._now_ms()))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return _Over.IN_TIME, ""
+        finally:
+            watcher.cancel()
 
 
-async def _watch_into(watching: Watching, source: str, changes: asyncio.Queue[Change | None]) -> None:
-    """Ends with a None. What the watch raised is no failure of the source yet: the listing that follows finds out."""
+async def _watch_into(watching: Watching, changes: asyncio.Queue[Change | Relist | Exception | None]) -> None:
+    """Ends with what was raised, or a None: no failure of the source yet, the listing that follows finds out."""
     try:
         async for change in watching.watch():
             changes.put_nowait(change)
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
-        _log.warning("watch broke off, listing again", source=source, error=f"{type(error).__name__}: {error}")
-    finally:
         changes.put_nowait(None)
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+        changes.put_nowait(error)
 
 
-def _event(provider: DiscoveryProvider, op: Op, at: int, **fields: object) -> DiscoveryEvent:
-    return DiscoveryEvent.model_validate(
-        {"source": provider.source, "scope": provider.scope, "op": op, "at": at, **fields}
-    )
+async def _nowhere(event: DiscoveryEvent) -> None:
+    """For a listing that nobody is told of."""
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -7,15 +7,16 @@ import itertools
 import json
 import socket
 import sys
+import threading
 import time
 
 import pytest
 
 from schemas.records import Asset, AssetState, DiscoveryEvent, Op
-from streams.discovery.ports import Change, DiscoveryProvider, Watching
+from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
 from streams.discovery.providers import host as host_module
 from streams.discovery.providers.host import Host, HostProvider, Process, by_executable, process_asset, worth_showing
-from streams.discovery.providers.poll import poll_once, retry_after_s, run_all
+from streams.discovery.providers.poll import SourceRun, poll_once, retry_after_s, run_all
 from streams.discovery.providers.static import StaticFileError, StaticFileProvider, read_assets
 from streams.discovery.settings import PollSettings
 
@@ -169,6 +170,87 @@ async def test_a_watch_that_stays_is_listed_anew_after_its_freshness():
     await gather([provider], lambda seen: provider.calls == 3)
 
 
+class WatchOnly:
+    """Has nothing to list. Each entry of `rounds` is one watch; then it breaks off."""
+
+    source, scope, complete, freshness_s = "otel:o", "seen", False, 30.0
+
+    def __init__(self, *rounds):
+        self.rounds = list(rounds)
+
+    async def watch(self):
+        for change in self.rounds.pop(0) if self.rounds else ():
+            yield change
+        raise ConnectionError("no topic")
+
+
+async def test_a_provider_that_only_watches():
+    assert not isinstance(WatchOnly(), Listing)
+    provider = WatchOnly([Change("a", Asset(id="a"))], [Change("b", Asset(id="b"))])
+    events = await gather([provider], lambda seen: sum(e.op is Op.SOURCE_FAILED for e in seen) == 2)
+    assert ops(events) == ["upsert", "source_failed", "upsert", "source_failed"]
+    assert events[1].reason == "ConnectionError: no topic"
+
+
+async def test_setting_relist_s_a_watch_that_asks_for_a_listing_gets_it_at_once():
+    async def seconds_until_second_listing(relist_s):
+        provider = FakeWatch("f:p", "a", rounds=[[Relist("b is gone")]])
+        settings = PollSettings(retry_s=60, relist_s=relist_s)
+        began = time.monotonic()
+        events = await gather([provider], lambda seen: sum(e.op is Op.SNAPSHOT_COMPLETE for e in seen) == 2, settings)
+        assert Op.SOURCE_FAILED not in {e.op for e in events}
+        return time.monotonic() - began
+
+    assert await seconds_until_second_listing(0.0) < 0.2
+    assert await seconds_until_second_listing(0.3) > 0.3
+
+
+async def test_a_watch_that_breaks_at_once_waits_longer_each_time():
+    provider = FakeWatch("k8s:p", "a", rounds=[[]] * 20)
+    run = asyncio.create_task(run_all([provider], _nowhere, clock(), PollSettings(retry_s=0.05)))
+    await asyncio.sleep(0.4)
+    run.cancel()
+    assert 2 <= provider.calls <= 4  # at 0, 0.05, 0.15, 0.35 s
+
+
+async def _nowhere(event):
+    pass
+
+
+async def test_listings_that_hang_for_ever_hold_up_nobody():
+    """Each of many providers leaves one thread behind at most, and others still get theirs."""
+    gate = threading.Event()
+
+    class Hanging(Fake):
+        def _lazily(self):
+            yield Asset(id="a")
+            gate.wait(20)
+
+    providers = [Hanging(f"bad{i}") for i in range(20)]
+    before = threading.active_count()
+    try:
+        good = Fake("good", "g")
+        events = await gather([*providers, good], lambda seen: sum(e.source == "bad7" for e in seen) >= 8)
+        assert sum(e.source == "good" and e.op is Op.SNAPSHOT_COMPLETE for e in events) >= 2
+        assert threading.active_count() - before <= 21
+        assert "StillHangsError" in [e.reason for e in events if e.source == "bad7" and e.reason][-1]
+    finally:
+        gate.set()
+
+
+async def test_the_status_of_a_source():
+    provider = Fake("k8s:p", "a", "b")
+    run = SourceRun(provider, _nowhere, clock(), FAST)
+    await run.listing()
+    assert (run.status.listings, run.status.assets, run.status.failures, run.status.error) == (1, 2, 0, "")
+    assert run.status.listed_at is not None
+    provider.fails_after = 1
+    await run.listing()
+    await run.listing()
+    assert (run.status.failures, run.status.failures_in_a_row) == (2, 2)
+    assert (run.status.assets, run.status.error) == (2, "ConnectionError: cut off")
+
+
 async def test_a_transport_that_fails_ends_the_run():
     async def publish(event):
         raise TimeoutError("broker away")
@@ -181,6 +263,7 @@ async def test_a_transport_that_fails_ends_the_run():
 def test_the_providers_that_ship_are_providers(tmp_path):
     assert isinstance(HostProvider("h"), DiscoveryProvider)
     assert isinstance(StaticFileProvider(tmp_path / "x.yaml"), DiscoveryProvider)
+    assert isinstance(HostProvider("h"), Listing)
     assert isinstance(FakeWatch("x"), Watching)
     assert not isinstance(HostProvider("h"), Watching)
 
