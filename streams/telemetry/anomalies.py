@@ -16,6 +16,7 @@ from streams.telemetry import incident, tails
 from streams.telemetry.counter import COUNTER, FIRST
 from streams.telemetry.detector import KINDS, SEVERITIES, TRUST_SAMPLES
 from streams.telemetry.facts import Facts
+from streams.telemetry.rounding import short
 from streams.telemetry.state import ACTIVITY, JUMP, LEVEL, OSCILLATION
 
 SURE_SAMPLES = 50
@@ -49,41 +50,34 @@ class Named(NamedTuple):
     unit: str
 
 
-def short(x: float) -> float:
-    """Six significant digits: enough to read, and the same on every machine's mathematics library."""
-    return float(f"{x:.6g}")
-
-
 def of_value(series: Named, f: Facts, cause_id: str) -> Anomaly:
     """The record of what a sample did to the value incident."""
     kind = KINDS[f.kind]
-    low, high = f.expected - f.half_band, f.expected + f.half_band
     facts: dict[str, EvidenceValue] = {
-        "opened_by": STATISTICS[f.trigger],
-        "jump_z": short(f.jump_z),
-        "jump_p": short(f.jump_p),
-        "slow_z": short(f.slow_z),
-        "slow_p": short(f.slow_p),
-        "activity_z": short(f.activity_z),
-        "activity_p": short(f.activity_p),
-        "slope_t": short(f.slope_t),
-        "expected": short(f.expected),
-        "band_low": short(low),
-        "band_high": short(high),
-        "history_samples": f.samples - f.age,
-        "series_kind": "counter" if f.nature == COUNTER else "gauge",
-        "seasonal": bool(f.seasonal),
-        "season_s": short(f.season_ms / 1000.0),
+        "activity_p": f.activity_p,
+        "activity_z": f.activity_z,
+        "band_high": f.band_high,
+        "band_low": f.band_low,
+        "expected": f.expected,
         "flaps": f.flaps,
+        "history_samples": f.history_samples,
+        "jump_p": f.jump_p,
+        "jump_z": f.jump_z,
         "late_dropped": f.late_dropped,
+        "opened_by": STATISTICS[f.trigger],
+        "season_s": f.season_s,
+        "seasonal": bool(f.seasonal),
+        "series_kind": "counter" if f.nature == COUNTER else "gauge",
+        "slope_t": f.slope_t,
+        "slow_p": f.slow_p,
+        "slow_z": f.slow_z,
         "unit": series.unit,
     }
     state = STATES[f.change]
-    before = f.samples - f.age
     return _record(
         series, state, kind, SEVERITIES[f.severity], "value", f.started_at, f.at,
-        score=short(f.worst), direction=_direction(f.direction, f.kind), value=f.value, expected=short(f.expected),
-        slope_per_s=short(f.slope_per_s), confidence=short(before / (before + TRUST_SAMPLES) if before > 0 else 0.0),
+        score=f.score, direction=_direction(f.direction, f.kind), value=f.value, expected=f.expected,
+        slope_per_s=f.slope_per_s, confidence=f.confidence,
         evidence=facts, reason=_end(f) if state is AnomalyState.CLOSED else _says(series, kind, f), cause_id=cause_id,
     )  # fmt: skip
 
@@ -143,11 +137,11 @@ def _direction(direction: int, kind: int) -> Direction:
 
 def _says(series: Named, kind: AnomalyKind, f: Facts) -> str:
     unit = f" {series.unit}" if series.unit not in ("", "1") else ""
-    slope = f", slope {f.slope_per_s:.3g}{unit} per second" if kind is AnomalyKind.DRIFT else ""
+    slope = f", slope {f.slope:.3g}{unit} per second" if kind is AnomalyKind.DRIFT else ""
     return (
         f"{series.metric} {VERBS[kind]} {f.value:.6g}{unit}, expected {f.expected:.6g} "
-        f"({f.expected - f.half_band:.6g} to {f.expected + f.half_band:.6g}){slope}: "
-        f"score {f.worst:.1f} after {f.samples - f.age} samples of history"
+        f"({f.band_low:.6g} to {f.band_high:.6g}){slope}: "
+        f"score {f.worst:.1f} after {f.history_samples} samples of history"
     )
 
 

@@ -17,6 +17,7 @@ from streams.telemetry.incident import NONE
 from streams.telemetry.monitor import DUPLICATE, LATE, TOO_LATE, PatienceRecord, is_overdue, look_at, order
 from streams.telemetry.observing import absorb_late, observe, usable
 from streams.telemetry.record import SeriesRecord
+from streams.telemetry.rounding import POWERS
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.timers import Timers, arm, earliest
 
@@ -54,14 +55,15 @@ class Changes(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What there is to tell: the first `size[0]` entries of `facts`."""
+    """What there is to tell: the first `size[0]` entries of `facts`; `powers` are `rounding.POWERS`."""
 
     facts: NDArray[np.void]
     size: NDArray[np.int64]
+    powers: NDArray[np.float64]
 
 
 def nothing_told() -> Told:
-    return Told(np.zeros(TOLD, FACTS), np.zeros(1, np.int64))
+    return Told(np.zeros(TOLD, FACTS), np.zeros(1, np.int64), POWERS)
 
 
 @kernel
@@ -119,7 +121,7 @@ def run(
         arm(timers, slot, s.timer_at)
         if change != NONE:
             k = told.size[0]
-            write_facts(told.facts[k], slot, row, change, kind, s, c, m)
+            write_facts(told.facts[k], told.powers, slot, row, change, kind, s, c, m)
             told.size[0] = k + 1
     return len(samples.at), DONE
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_type_hints
+from collections import namedtuple
+from typing import Annotated, cast, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.kit.kernel import kernel
+from streams.telemetry.detector import TRUST_SAMPLES
 from streams.telemetry.evidence import weigh
 from streams.telemetry.record import SeriesRecord
+from streams.telemetry.rounding import LEAST, MOST, rounded, short
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import NORMAL
 
@@ -18,7 +21,9 @@ Double = Annotated[float, "<f8"]
 
 
 class Facts:
-    """One change, caused by row `row` of the columns at hand. Statistics in the metric's unit or dimensionless."""
+    """One change, caused by row `row` of the columns at hand. Statistics in the metric's unit or dimensionless; those
+    after `is_unrounded` have six significant digits.
+    """
 
     slot: Long
     row: Long
@@ -37,14 +42,22 @@ class Facts:
     nature: Long
     """A code of `counter`."""
     seasonal: Long
-    season_ms: Long
-    """0 = not seasonal."""
     flaps: Long
     late_dropped: Long
+    history_samples: Long
     value: Double
     worst: Double
+    slope: Double
+    """A second; as it was worked out."""
+    is_unrounded: Long
+    """A figure is too large or too small for the compiled code to round: `read_facts` does it."""
+    confidence: Double
+    score: Double
     expected: Double
-    half_band: Double
+    band_low: Double
+    band_high: Double
+    season_s: Double
+    """0 = not seasonal."""
     slope_per_s: Double
     slope_t: Double
     jump_z: Double
@@ -56,20 +69,33 @@ class Facts:
 
 
 FACTS = np.dtype([(name, hint.__metadata__[0]) for name, hint in get_type_hints(Facts, include_extras=True).items()])
+_NAMES = tuple(FACTS.names or ())
+_AS_THEY_ARE = _NAMES.index("is_unrounded") + 1
+_Row = namedtuple("_Row", _NAMES)  # type: ignore[misc]
 
 
-def read_facts(records: NDArray[np.void], k: int) -> Facts:
-    """Entry k as Python's own numbers."""
-    facts = Facts()
-    facts.__dict__.update(zip(FACTS.names or (), records[k].item(), strict=True))
-    return facts
+def read_facts(records: NDArray[np.void]) -> list[Facts]:
+    """Entries as Python's own numbers."""
+    return [cast(Facts, _Row._make(_in_short(row) if row[_AS_THEY_ARE - 1] else row)) for row in records.tolist()]
+
+
+def _in_short(row: tuple[float, ...]) -> tuple[float, ...]:
+    return (*row[:_AS_THEY_ARE], *map(short, row[_AS_THEY_ARE:]))
 
 
 @kernel
 def write_facts(
-    f: Facts, slot: int, row: int, change: int, before: int, s: SeriesRecord, c: SettingsRecord, m: ReadingRecord
+    f: Facts,
+    powers: NDArray[np.float64],
+    slot: int,
+    row: int,
+    change: int,
+    before: int,
+    s: SeriesRecord,
+    c: SettingsRecord,
+    m: ReadingRecord,
 ) -> None:
-    """`before` is the kind before the sample, `s` and `m` are as they are after it."""
+    """`before` is the kind before the sample, `s` and `m` are as they are after it; `powers` are `rounding.POWERS`."""
     kind = s.kind if s.kind != NORMAL else before
     weigh(s, c, m, kind, s.last_value)
     f.slot = slot
@@ -86,18 +112,33 @@ def write_facts(
     f.trigger = s.trigger
     f.nature = s.nature
     f.seasonal = s.seasonal
-    f.season_ms = s.season_ms if s.seasonal else 0
     f.flaps = m.flaps
     f.late_dropped = s.late_dropped
     f.value = s.last_value
     f.worst = s.worst
-    f.expected = m.expected
-    f.half_band = m.half_band
-    f.slope_per_s = m.slope_per_s
-    f.slope_t = m.slope_t
-    f.jump_z = m.jump_z
-    f.jump_p = m.jump_p
-    f.slow_z = m.slow_z
-    f.slow_p = m.slow_p
-    f.activity_z = m.activity_z
-    f.activity_p = m.activity_p
+    f.slope = m.slope_per_s
+    n = s.samples - s.age
+    f.history_samples = n
+    f.is_unrounded = 0
+    f.confidence = _short(f, powers, n / (n + TRUST_SAMPLES) if n > 0 else 0.0)
+    f.score = _short(f, powers, 1.0 * s.worst)
+    f.expected = _short(f, powers, m.expected)
+    f.band_low = _short(f, powers, m.expected - m.half_band)
+    f.band_high = _short(f, powers, m.expected + m.half_band)
+    f.season_s = _short(f, powers, s.season_ms / 1000.0) if s.seasonal else 0.0
+    f.slope_per_s = _short(f, powers, m.slope_per_s)
+    f.slope_t = _short(f, powers, m.slope_t)
+    f.jump_z = _short(f, powers, m.jump_z)
+    f.jump_p = _short(f, powers, m.jump_p)
+    f.slow_z = _short(f, powers, m.slow_z)
+    f.slow_p = _short(f, powers, m.slow_p)
+    f.activity_z = _short(f, powers, m.activity_z)
+    f.activity_p = _short(f, powers, m.activity_p)
+
+
+@kernel
+def _short(f: Facts, powers: NDArray[np.float64], x: float) -> float:
+    if x == 0.0 or LEAST <= abs(x) < MOST:
+        return rounded(x, powers)
+    f.is_unrounded = 1
+    return x

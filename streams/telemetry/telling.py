@@ -41,8 +41,8 @@ class Teller:
 
     def tell(self, told: Told) -> None:
         """The changes of value incidents."""
-        for k in range(int(told.size[0])):
-            facts = read_facts(told.facts, k)
+        count = int(told.size[0])
+        for facts in read_facts(told.facts[:count]) if count else ():
             self._say(anomalies.of_value(self._series(facts.slot, facts.nature), facts, self.causes(facts.row)))
         told.size[0] = 0
 

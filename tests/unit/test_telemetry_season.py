@@ -12,6 +12,7 @@ from streams.telemetry import anomalies
 from streams.telemetry.detector import Detector
 from streams.telemetry.facts import FACTS, read_facts, write_facts
 from streams.telemetry.incident import OPENED
+from streams.telemetry.rounding import POWERS
 from streams.telemetry.settings import TelemetrySettings
 from streams.telemetry.state import NORMAL
 
@@ -107,8 +108,8 @@ def test_what_is_usual_at_another_time_of_the_season_is_an_incident_and_the_reco
     _, change = detector.observe(T0 + at * 1000, x)
     assert change == OPENED
     facts = np.zeros(1, FACTS)
-    write_facts(facts[0], 0, 0, change, NORMAL, detector.state.record, detector.numbers, detector.reading)
-    said = anomalies.of_value(anomalies.Named("a", "m", "1"), read_facts(facts, 0), "c")
+    write_facts(facts[0], POWERS, 0, 0, change, NORMAL, detector.state.record, detector.numbers, detector.reading)
+    said = anomalies.of_value(anomalies.Named("a", "m", "1"), read_facts(facts)[0], "c")
     assert said.kind is AnomalyKind.SPIKE
     assert said.evidence["seasonal"] is True
     assert said.evidence["season_s"] == 3_600.0
