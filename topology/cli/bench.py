@@ -206,10 +206,33 @@ def restore(
     _show(restore.figures(rows - rows % restore.PARTITIONS, rounds), as_json, restore.text)
 
 
+def healing(
+    faults: Annotated[int, typer.Option(min=1, help="Faults of each side: kill, slow, error in turn.")] = 12,
+    side: Annotated[list[str] | None, typer.Option(help="maestro, maestro-fast, alertmanager, checks, none.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Faults in a pool of real HTTP servers behind HAProxy: ms to detected, decided, effected, verified; lost requests.
+
+    Beside Prometheus with Alertmanager and a webhook, HAProxy's own checks, and nobody.
+    Needs Debian's haproxy, prometheus and prometheus-alertmanager.
+    """
+    from topology.bench.healing import pool, run, sides
+
+    logging.basicConfig(level=logging.ERROR)
+    wanted = side or list(sides.SIDES)
+    if unknown := sorted(set(wanted) - set(sides.SIDES)):
+        raise Misused(f"--side {unknown[0]}: one of {', '.join(sides.SIDES)} is needed")
+    try:
+        _show(run.figures(wanted, faults), as_json, run.text)
+    except pool.BenchError as error:
+        raise Refused(str(error)) from error
+
+
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "telemetry": telemetry,
     "latency": latency,
     "restore": restore,
+    "healing": healing,
     "detect": detect,
     "routing": routing,
     "optimisation": optimisation,

@@ -34,6 +34,17 @@ class LoadBalancerSpec(BaseModel):
     limit_map: str = Field("", pattern=r"^[\w./#-]*$", description="map file (or #id) of limits in requests/s")
 
 
+class ClusterSpec(BaseModel):
+    """A Kubernetes API server that healing may change; assets name it in their endpoints."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(pattern=r"^https?://", description="address of the API server")
+    token_file: Path | None = Field(None, description="file with a bearer token, read at each call; none = no token")
+    ca_file: Path | None = Field(None, description="certificate authority of the server; none = the system's")
+    timeout_s: float = Field(5, gt=0, le=300, description="s per request")
+
+
 class ExecutorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,6 +62,10 @@ class ExecutorSettings(BaseModel):
     approval_wait_s: float = Field(600, gt=0, le=86_400, description="s that a runbook step waits for its approval")
     processes: dict[str, ProcessSpec] = Field({}, description="local processes that may be restarted, by name")
     load_balancers: dict[str, LoadBalancerSpec] = Field({}, description="HAProxy instances that may be used, by name")
+    clusters: dict[str, ClusterSpec] = Field({}, description="Kubernetes clusters that may be changed, by name")
+    terraform_workspaces: dict[str, Path] = Field(
+        {}, description="folders with Terraform state versions, by workspace; they are read, nothing is applied"
+    )
     stop_grace_s: float = Field(10, ge=0, le=600, description="s between SIGTERM and SIGKILL")
     health_timeout_s: float = Field(30, gt=0, le=600, description="s for `health_url` to answer 2xx after a restart")
     health_poll_s: float = Field(0.5, gt=0, le=60, description="s between two looks at `health_url` or an approval")

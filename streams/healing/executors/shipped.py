@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from streams.healing.executors.control import ControlExecutor, FailoverExecutor
 from streams.healing.executors.delivery import Delivery
+from streams.healing.executors.kubernetes import CHANGES, KubernetesExecutor
 from streams.healing.executors.load_balancers import LimitExecutor, LoadBalancers, WeighExecutor
 from streams.healing.executors.processes import RestartExecutor
 from streams.healing.executors.runbook import RunbookExecutor
 from streams.healing.executors.runbook_format import load
 from streams.healing.executors.runner import by_type
 from streams.healing.executors.settings import ExecutorSettings
+from streams.healing.executors.terraform import TerraformPlanExecutor
 from streams.healing.executors.webhook import WebhookExecutor
 from streams.healing.ports import Executor
 from streams.healing.strategies.throttle import LIFT, THROTTLE
@@ -29,5 +31,7 @@ def shipped_executors(settings: ExecutorSettings) -> dict[str, Executor]:
             RestartExecutor(delivery),
             RunbookExecutor(delivery, load(settings.runbook_dirs)),
             WebhookExecutor(delivery),
+            TerraformPlanExecutor(settings.terraform_workspaces),
+            *(KubernetesExecutor(settings.clusters, kind) for kind in CHANGES),
         )
     )

@@ -1,0 +1,151 @@
+"""Effects on Kubernetes by its API: restart (a rollout), scale, rollback, cordon, uncordon.
+
+    GET the object --its annotation has our action id--> done before: nothing is done
+        | else
+    PATCH with its resourceVersion and our action id --409--> somebody changed it meanwhile: read again, a few times
+
+So a repeated order has its effect once. An asset names a cluster of the settings, never an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from streams.healing.executors.settings import ClusterSpec
+from streams.healing.ports import Effect, ExecutionError, Order, RefusedError
+from streams.healing.strategies.declared import KUBERNETES, endpoint
+
+ANNOTATION = "maestro.dev/action"
+REVISION = "deployment.kubernetes.io/revision"
+TRIES = 5
+Body = dict[str, Any]
+Change = Callable[["Cluster", Order, str, Body], Body]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One API server. Errors are RefusedError (4xx: nothing was done) or ExecutionError."""
+
+    spec: ClusterSpec
+
+    def call(self, method: str, path: str, body: Body | None = None) -> tuple[int, Body]:
+        headers = {"accept": "application/json"}
+        if self.spec.token_file is not None:
+            headers["authorization"] = f"Bearer {self.spec.token_file.read_text().strip()}"
+        content = None
+        if body is not None:
+            content, headers["content-type"] = json.dumps(body), "application/merge-patch+json"
+        verify: bool | str = str(self.spec.ca_file) if self.spec.ca_file is not None else True
+        try:
+            with httpx.Client(timeout=self.spec.timeout_s, trust_env=False, verify=verify) as client:
+                answer = client.request(method, self.spec.url.rstrip("/") + path, headers=headers, content=content)
+            found = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise ExecutionError(f"{method} {path}: {type(error).__name__} {error}") from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise ExecutionError(f"{method} {path}: status {answer.status_code}: {found.get('message', '')}")
+        if answer.status_code >= 400 and answer.status_code != 409:
+            raise RefusedError(f"{method} {path}: status {answer.status_code}: {found.get('message', '')}")
+        return answer.status_code, found
+
+    def get(self, path: str) -> Body:
+        return self.call("GET", path)[1]
+
+
+def restart(_cluster: Cluster, order: Order, _path: str, _found: Body) -> Body:
+    """What `kubectl rollout restart` does; the same action id starts the same rollout."""
+    return {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: order.idempotency_key}}}}}
+
+
+def scale(_cluster: Cluster, order: Order, _path: str, found: Body) -> Body:
+    step, most = order.action.parameters.get("step"), order.action.parameters.get("most")
+    if not isinstance(step, int) or not isinstance(most, int):
+        raise RefusedError("the order names no step and no most")
+    replicas = int(found["spec"].get("replicas", 1))
+    if replicas >= most:
+        raise RefusedError(f"it has {replicas} replicas, healing goes to {most} at most")
+    return {"spec": {"replicas": min(replicas + step, most)}}
+
+
+def rollback(cluster: Cluster, order: Order, path: str, found: Body) -> Body:
+    """The pod template of the newest ReplicaSet of this deployment before the present revision."""
+    now = int(found["metadata"].get("annotations", {}).get(REVISION, 0))
+    sets = cluster.get(path.rpartition("/deployments/")[0] + "/replicasets")["items"]
+    uid = found["metadata"]["uid"]
+    own = [s for s in sets if any(o.get("uid") == uid for o in s["metadata"].get("ownerReferences", []))]
+    numbered = {int(s["metadata"]["annotations"][REVISION]): s for s in own}
+    before = max((n for n in numbered if n < now), default=None)
+    if before is None:
+        raise RefusedError(f"there is no revision before {now}")
+    template = numbered[before]["spec"]["template"]
+    labels = {k: v for k, v in template["metadata"].get("labels", {}).items() if k != "pod-template-hash"}
+    return {"spec": {"template": {**template, "metadata": {**template["metadata"], "labels": labels}}}}
+
+
+def cordon(_cluster: Cluster, _order: Order, _path: str, _found: Body) -> Body:
+    return {"spec": {"unschedulable": True}}
+
+
+def uncordon(_cluster: Cluster, _order: Order, _path: str, _found: Body) -> Body:
+    return {"spec": {"unschedulable": None}}
+
+
+CHANGES: Mapping[str, Change] = {
+    "kubernetes.restart": restart,
+    "kubernetes.scale": scale,
+    "kubernetes.rollback": rollback,
+    "kubernetes.cordon": cordon,
+    "kubernetes.uncordon": uncordon,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesExecutor:
+    clusters: Mapping[str, ClusterSpec]
+    action_type: str
+    repeatable: bool = field(default=True)
+
+    async def execute(self, order: Order) -> Effect:
+        cluster, path = self._target(order)
+        return await _in_thread(lambda: self._change(cluster, path, order))
+
+    def _change(self, cluster: Cluster, path: str, order: Order) -> Effect:
+        undone = self.action_type == "kubernetes.uncordon"
+        for _ in range(TRIES):
+            found = cluster.get(path)
+            metadata = found["metadata"]
+            if metadata.get("annotations", {}).get(ANNOTATION) == order.idempotency_key:
+                return Effect(f"{path}: {self.action_type} of this action was done before", rolled_back=undone)
+            change = CHANGES[self.action_type](cluster, order, path, found)
+            mark = {"resourceVersion": metadata["resourceVersion"], "annotations": {ANNOTATION: order.idempotency_key}}
+            status, _ = cluster.call("PATCH", path, {**change, "metadata": mark})
+            if status != 409:
+                return Effect(f"{path}: {self.action_type} is accepted", rolled_back=undone)
+        raise ExecutionError(f"{path} was changed by others {TRIES} times in a row")
+
+    def _target(self, order: Order) -> tuple[Cluster, str]:
+        declared = endpoint(order.asset, KUBERNETES)
+        name, *words = declared.url.partition(":")[2].split("/") if declared is not None else [""]
+        spec = self.clusters.get(name)
+        if spec is None:
+            raise RefusedError(f"cluster {name!r} is not among the settings' clusters")
+        if not all(word and word.replace("-", "").replace(".", "").isalnum() for word in words):
+            raise RefusedError(f"{words} are not names of Kubernetes")
+        match words:
+            case [namespace, "deployment", deployment] if "cordon" not in self.action_type:
+                return Cluster(spec), f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
+            case ["node", node] if "cordon" in self.action_type:
+                return Cluster(spec), f"/api/v1/nodes/{node}"
+            case _:
+                raise RefusedError(f"{self.action_type} is not for {'/'.join(words)}")
+
+
+async def _in_thread(work: Callable[[], Effect]) -> Effect:
+    """The client is a blocking one; an order under way is not cut off in the middle of its two requests."""
+    return await asyncio.to_thread(work)
