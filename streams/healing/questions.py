@@ -46,12 +46,16 @@ def may(hook: PolicyHook, world: World, asked: Question) -> Answer:
 
 
 def unmet(answer: Answer, source: RegisteredAsset | None, destination: RegisteredAsset | None) -> str | None:
-    """Why an obligation of an allow cannot be met by acting so; None = all can."""
+    """Why an obligation of an allow cannot be met by acting so; None = all can. What is not known meets no limit."""
     touched = destination if destination is not None else source
     for duty in parse_all(answer.obligations):
         limit = duty.cost_usd_per_hour
-        if limit is not None and touched is not None and (touched.cost_usd_per_hour or 0.0) > limit:
-            return f"{duty.text}: {touched.id} costs {touched.cost_usd_per_hour:g} USD/h"
+        if limit is not None and touched is not None:
+            cost = touched.cost_usd_per_hour
+            if cost is None:
+                return f"{duty.text}: the cost of {touched.id} is not known"
+            if cost > limit:
+                return f"{duty.text}: {touched.id} costs {cost:g} USD/h"
         if duty.duty is Duty.KEEP_IN_REGION and touched is not None and touched.region != duty.argument:
             return f"{duty.text}: {touched.id} is in {touched.region or 'an unknown region'}"
     return None

@@ -266,6 +266,13 @@ def test_obligations_bind(make_bench):
     assert "keep_in_region:us-east-1: svc-beta is in us-central1" in told[1].reason
 
 
+def test_a_cost_that_nobody_knows_is_not_within_a_limit(make_bench):
+    bench = make_bench(policy=make_bench.Oblige("max_cost:5")).golden()
+    told = bench.anomaly()
+    assert told[1].status is RemediationStatus.DENIED
+    assert "max_cost:5: the cost of svc-beta is not known" in told[1].reason
+
+
 def versions(record):
     return {v.id: (v.version, v.allowed) for v in record.policies}
 
