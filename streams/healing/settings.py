@@ -106,6 +106,9 @@ class HealingSettings(BaseModel):
     failback_after_s: float = Field(600, ge=0, le=604_800, description="s stable before a failover is undone")
     failback_gap_s: float = Field(30, ge=0, le=86_400, description="s between two failbacks in a pool: one at a time")
     derive_fallbacks: bool = Field(True, description="without `fallback_ids`: same tenant, all capabilities")
+    max_destinations: int = Field(
+        32, ge=1, le=1000, description="destinations of a failover that policy is asked about, best first"
+    )
     max_destination_saturation: float = Field(0.8, gt=0, le=10, description="saturation a destination may have")
     throttle_floor_share: float = Field(
         0.2, gt=0, le=1, description="share of what comes in that a throttle lets in at least"

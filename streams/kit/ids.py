@@ -22,8 +22,7 @@ def derive(kind: str, *parts: str | int | None) -> str:
 
 def tie_break(*parts: str) -> int:
     """A stable 64-bit number for breaking ties (R8): by content, never by order of arrival."""
-    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return int.from_bytes(hashlib.sha256(canonical.encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(orjson.dumps(parts)).digest()[:8], "big")
 
 
 @lru_cache(ROW_KEYS_CACHED)

@@ -21,6 +21,13 @@ def test_an_id_is_the_digest_of_the_plain_json_array(kind: str, parts: list[str 
     assert ids.derive(kind, *parts) == f"{kind}-{hashlib.sha256(array.encode()).hexdigest()[:20]}"
 
 
+@settings(max_examples=200, deadline=None)
+@given(parts=st.lists(st.text(), max_size=4))
+def test_a_tie_break_is_the_digest_of_the_plain_json_array(parts: list[str]) -> None:
+    array = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    assert ids.tie_break(*parts) == int.from_bytes(hashlib.sha256(array.encode()).digest()[:8], "big")
+
+
 @pytest.mark.parametrize(
     "parts", [("a:b", "c"), ("a", "b:c"), ("a,b", "c"), ('a"', '","c'), ("a", "b", "c"), ("\x7f\x1f",)]
 )

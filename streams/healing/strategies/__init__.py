@@ -17,7 +17,7 @@ from streams.healing.strategies.webhook import Page
 def shipped(settings: HealingSettings) -> tuple[ResponseStrategy, ...]:
     """All that may be chosen by utility; `page_strategy` is not among them, since it heals nothing."""
     return (
-        Failover(settings.derive_fallbacks, settings.max_destination_saturation),
+        Failover(settings.derive_fallbacks, settings.max_destination_saturation, settings.max_destinations),
         Rebalance(),
         Throttle(settings.throttle_floor_share),
         Restart(),

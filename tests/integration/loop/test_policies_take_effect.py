@@ -8,17 +8,14 @@ produced at t          every partition's decisions, two workers, a job each 15 m
 from __future__ import annotations
 
 import json
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from typer.testing import CliRunner
 
-from schemas.codec import decode
 from schemas.records import (
     Budget,
     DiscoveryEvent,
@@ -34,6 +31,8 @@ from topology.cli import app as cli
 from topology.client.publisher import Publisher
 from topology.demo.fleet import SCOPE, SOURCE, Fleet
 
+from .watching import Watch
+
 PARTITIONS = 4
 ROUNDS = 5
 WATCHED_S = 1.5
@@ -43,42 +42,6 @@ WITHIN_S = 1.0
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-@dataclass
-class Watch:
-    """Decisions as they come in: (seconds, partition, {policy id: version})."""
-
-    broker: str
-    seen: list[tuple[float, int, dict[str, str]]] = field(default_factory=list)
-    unroutable: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _ready: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Watch:
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        assert self._ready.wait(20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        consumer = Consumer({"bootstrap.servers": self.broker, "group.id": "watch", "fetch.wait.max.ms": 5})
-        consumer.assign([TopicPartition("routing-decisions", p, OFFSET_END) for p in range(PARTITIONS)])
-        consumer.poll(2.0)
-        self._ready.set()
-        while not self._stop.is_set():
-            message = consumer.poll(0.05)
-            if message is None or message.error():
-                continue
-            record = decode((RoutingDecision,), message.value() or b"", message.headers() or ())
-            assert isinstance(record, RoutingDecision)
-            self.unroutable += record.outcome is RoutingOutcome.UNROUTABLE
-            self.seen.append((time.monotonic(), message.partition() or 0, {v.id: v.version for v in record.policies}))
-        consumer.close()
 
 
 @dataclass
@@ -127,9 +90,15 @@ def register(publisher: Publisher) -> None:
 
 def lags(watch: Watch, began_s: float, policy: str, version: str) -> tuple[float, float]:
     """(seconds until the last decision by another version, until the last partition's first by this one)."""
-    after = [(at - began_s, partition, used.get(policy)) for at, partition, used in watch.seen if at > began_s]
+    after = [
+        (at - began_s, partition, next((v.version for v in decision.policies if v.id == policy), None))
+        for at, partition, decision in watch.seen
+        if at > began_s
+    ]
     old = max((at for at, _, used in after if used != version), default=0.0)
-    first = {p: min((at for at, of, used in after if of == p and used == version), default=99.0) for p in range(4)}
+    first = {
+        p: min((at for at, of, used in after if of == p and used == version), default=99.0) for p in range(PARTITIONS)
+    }
     return old, max(first.values())
 
 
@@ -148,7 +117,7 @@ def test_every_worker_decides_by_the_new_version_within_a_second(
     publisher.publish("policies", a_budget(0))
     publisher.flush()
     jobs, found = Jobs(publisher), []
-    with Watch(live.broker) as watch:
+    with Watch(live.broker, "routing-decisions", RoutingDecision, PARTITIONS) as watch:
         jobs.run(WATCHED_S)
         for number in range(1, ROUNDS + 1):
             for record, policy, version in (
@@ -163,7 +132,7 @@ def test_every_worker_decides_by_the_new_version_within_a_second(
     record_property("lags_s", found)
     print("\n".join(f"{policy}: old until {old:.3f} s, all new from {new:.3f} s" for policy, old, new in found))
     assert len(watch.seen) > 500, "too few decisions to see anything"
-    assert watch.unroutable == 0
+    assert not [d.job_id for _, _, d in watch.seen if d.outcome is RoutingOutcome.UNROUTABLE]
     assert all(old < WITHIN_S and new < WITHIN_S for _, old, new in found), found
     assert live.stop() == [0, 0], live.logs()
     shadowed(live.broker, tmp_path / "next")

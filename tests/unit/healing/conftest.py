@@ -94,7 +94,8 @@ class Bench:
         policy: PolicyHook | None = None,
         strategies: tuple[ResponseStrategy, ...] | None = None,
     ) -> None:
-        self.layer = HealingLayer(settings or HealingSettings(), policy or AllowAll(), strategies)
+        self.settings = settings or HealingSettings()
+        self.layer = HealingLayer(self.settings, policy or AllowAll(), strategies)
         self.partition = Partition(self.layer, self.layer.new_view())
         self.told: list[Remediation] = []
         self.now_s = 0.0

@@ -136,6 +136,14 @@ def in_pool(bench) -> str:
     return next(r.pool for r in bench.partition.rows.values() if r.row == "pool")
 
 
+def first_choice_denied(bench) -> str:
+    """Policy allows only the second of two destinations."""
+    only_c = bench.Deny(lambda question: question.context.get("destination_id") == "b")
+    second = type(bench)(bench.settings, policy=only_c)
+    second.register(second.asset("a", fallback_ids=("b", "c")), second.asset("b"), second.asset("c"))
+    return " ".join(second.statuses(second.anomaly("a")))
+
+
 def by_label(bench) -> str:
     bench.register(bench.asset("a", labels={"playbook": "x"}))
     return bench.statuses(bench.anomaly("a"))[-1]
@@ -207,6 +215,7 @@ CASES = [
     ({"throttle_floor_share": 0.5}, throttled),
     ({"scale_step": 2}, scaled),
     ({"scale_most": 5}, scaled),
+    ({"max_destinations": 1}, first_choice_denied),
     ({"group_window_s": 100}, chained),
     ({"group_hops": 1}, chained),
     ({"retention_s": 60}, forgotten),
