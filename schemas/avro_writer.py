@@ -137,10 +137,16 @@ def _key(key: str) -> bytes:
     return varints.write(len(data)) + data
 
 
+@lru_cache(KEYS_CACHED, typed=True)
+def _long(value: int) -> bytes:
+    """Times come again: what happens at one time concerns many."""
+    return varints.write(value)
+
+
 _PRIMITIVES: Mapping[str, Write] = {
     "null": lambda append, value: None,
     "boolean": lambda append, value: append(b"\1" if value else b"\0"),
-    "long": lambda append, value: append(varints.write(value)),
+    "long": lambda append, value: append(_long(value)),
     "int": lambda append, value: append(varints.write(value)),
     "double": lambda append, value: append(_double(value)),
     "string": lambda append, value: _bytes(append, value.encode()),
