@@ -20,6 +20,8 @@ Named = dict[str, Write]
 Branch = tuple[bytes, Write]
 
 KEYS_CACHED = 4_096
+KEPT_FROM, ARRAYS_KEPT = 4, 64
+"""Records that an array must have to be kept, and how many arrays are: the candidates of jobs that ask for the same."""
 _END = b"\0"
 _double = struct.Struct("<d").pack
 _PYTHON_TYPES: Mapping[str, type] = {
@@ -53,7 +55,8 @@ def _of(node: object, named: Named) -> Write:
         case "map":
             return _map(_of(made["values"], named))
         case "array":
-            return _array(_of(made["items"], named))
+            items = _array(_of(made["items"], named))
+            return _kept(items) if isinstance(made["items"], dict) else items
         case other:
             return _of(other, named)
 
@@ -121,6 +124,29 @@ def _array(one: Write) -> Write:
         append(_END)
 
     return items
+
+
+def _kept(items: Write) -> Write:
+    """Of a tuple of records, which never changes: what comes again as the same object is written once.
+
+    Known by its identity; it is kept too, so that no other one can get that meanwhile.
+    """
+    known: dict[int, tuple[object, bytes]] = {}
+
+    def once(append: Append, value: object) -> None:
+        if type(value) is not tuple or len(value) < KEPT_FROM:
+            items(append, value)
+            return
+        found = known.get(id(value))
+        if found is None:
+            if len(known) >= ARRAYS_KEPT:
+                known.clear()
+            parts: list[bytes] = []
+            items(parts.append, value)
+            found = known[id(value)] = value, b"".join(parts)
+        append(found[1])
+
+    return once
 
 
 _SHORT = tuple(varints.write(length) for length in range(256))

@@ -50,6 +50,7 @@ class CedarPolicySet:
         if faults:
             raise PolicyLoadError(name, tuple(faults))
         self.id = name
+        self.reads_job_id = any("job_id" in text for text in files.values())
         self.statements = tuple(statements)
         self.soft = tuple(soft)
         self._by_policy = {f"policy{i}": s for i, s in enumerate(statements)}

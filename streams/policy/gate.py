@@ -88,6 +88,8 @@ class PolicyGate:
 class RefusedSet:
     """Stands for a policy set that could not be loaded: answers every question with that error."""
 
+    reads_job_id = False
+
     def __init__(self, name: str, version: str, error: PolicyLoadError) -> None:
         self.id, self.version = name, version
         self._reason = str(error).replace("\n", " ")
@@ -102,6 +104,13 @@ def ask(hook: PolicyHook, world: World, question: Question) -> Answer:
     if isinstance(hook, PolicyGate):
         return hook.decide_within(world.policies, question)
     return ask_one(hook, question)
+
+
+def reads_job_id(hook: PolicyHook, world: World) -> bool:
+    """Might two jobs that differ in nothing but their ids be answered differently? Of a hook that does not say: yes."""
+    if type(hook) is not PolicyGate:
+        return True
+    return any(getattr(asked, "reads_job_id", True) for asked in hook.asked(world.policies))
 
 
 def preferences(hook: PolicyHook, world: World) -> tuple[Preference, ...]:

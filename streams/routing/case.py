@@ -15,15 +15,19 @@ from streams.routing.figures import Figures
 from streams.routing.filters import Check
 from streams.routing.learned import LearnedRow
 from streams.routing.permission import Permissions
+from streams.routing.plan import Preference
 from streams.routing.preferences import Soft
 from streams.routing.scoring import Scores, Weights, mixed
-from streams.routing.selection import Preference, Selection
+from streams.routing.selection import Selection
 from streams.routing.settings import RoutingSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A job at a time (ms). `resting`: targets that failed it -> until when (ms) they are not tried again for it."""
+    """A job at a time (ms). `resting`: targets that failed it -> until when (ms) they are not tried again for it.
+
+    `kind`: what all jobs have in common that ask for the same (`shared.kind_of`); empty = not known.
+    """
 
     job: JobRequest
     at: int
@@ -32,6 +36,7 @@ class Ask:
     preference: Preference = field(default_factory=Preference)
     room: Room = EMPTY
     learned: tuple[LearnedRow, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,12 @@ class Fleet:
         self.columns = Columns()
         self.drains: dict[str, dict[str, int]] = {}
         self.budgets: dict[str, float] = {}
+        self.derived: dict[str, object] = {}
+        """What a reader has worked out of the view, by a name of theirs; forgotten when anything in it changes."""
         self._attributes: dict[str, Context] = {}
 
     def see(self, event: Event) -> None:
+        self.derived.clear()
         self.world.see(event)
         if event.topic == "assets":
             self._see_asset(event.key)

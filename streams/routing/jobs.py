@@ -11,13 +11,15 @@ from streams.kit.layer import Emission
 from streams.routing.bookings import booking_of, units_of, until
 from streams.routing.case import Ask
 from streams.routing.fleet import Fleet
-from streams.routing.selection import Preference
+from streams.routing.plan import Plan, Preference
+from streams.routing.shared import kind_of
 from streams.routing.state import JobRow, Ledger, Phase, waiting_keys
 
 if TYPE_CHECKING:
-    from streams.routing.engine import JobRouter, Plan
+    from streams.routing.engine import JobRouter
 
 DECISIONS = "routing-decisions"
+_NO_PREFERENCE = Preference()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Jobs:
     def request(self, job: JobRequest, on: Occasion) -> None:
         """A new job, a changed one (a revision), or the same again (nothing, or another try if it waits)."""
         row = self.ledger.job(job.id)
-        if row is not None and _same(row.request, job):
+        if row is not None and kind_of(row.request) == kind_of(job):
             if row.phase is Phase.WAITING:
                 self.retry(row, on)
             return
@@ -130,22 +132,24 @@ class Jobs:
 
     def _publish(self, row: JobRow, plan: Plan, outcome: RoutingOutcome, on: Occasion) -> str:
         job_id, revision = row.request.id, row.revision + 1
-        decision = RoutingDecision(
-            id=ids.derive("decision", job_id, revision, *on.content),
-            job_id=job_id,
-            revision=revision,
-            outcome=outcome,
-            target_id=plan.target_id,
-            fallback_ids=plan.fallback_ids,
-            candidates=plan.candidates,
-            weights=plan.weights,
-            policies=plan.policies,
-            obligations=plan.obligations,
-            registry_version=plan.registry_version,
-            counterfactual=plan.counterfactual,
-            cause_id=on.cause_id,
-            reason=plan.reason,
-            at=on.at,
+        decision = RoutingDecision.known(
+            {
+                "id": ids.derive("decision", job_id, revision, *on.content),
+                "job_id": job_id,
+                "revision": revision,
+                "outcome": outcome,
+                "target_id": plan.target_id,
+                "fallback_ids": plan.fallback_ids,
+                "candidates": plan.candidates,
+                "weights": plan.weights,
+                "policies": plan.policies,
+                "obligations": plan.obligations,
+                "registry_version": plan.registry_version,
+                "counterfactual": plan.counterfactual,
+                "cause_id": on.cause_id,
+                "reason": plan.reason,
+                "at": on.at,
+            }
         )
         self.ledger.emit(Emission(DECISIONS, job_id, decision, on.at, on.cause_id))
         return decision.id
@@ -176,7 +180,8 @@ class Jobs:
     ) -> Ask:
         room = self.ledger.room(self.router.shares, row.request.id)
         resting = self._resting(row, on.at)
-        return Ask(row.request, on.at, incumbent, resting, preference or Preference(), room, self.ledger.learned())
+        preferred, learned = preference or _NO_PREFERENCE, self.ledger.learned()
+        return Ask(row.request, on.at, incumbent, resting, preferred, room, learned, kind_of(row.request))
 
     def _resting(self, row: JobRow, at: int) -> dict[str, int]:
         rest_ms = _ms(self.router.settings.failed_target_rest_s)
@@ -213,11 +218,6 @@ def _of_this_stay(row: JobRow, result: JobOutcome) -> bool:
     if row.phase is not Phase.ACTIVE or result.target_id != row.target_id:
         return False
     return row.revision == 1 or result.at > row.tried_at
-
-
-def _same(one: JobRequest, other: JobRequest) -> bool:
-    """Equal but for the time of asking: who sends a job again wants what was asked before."""
-    return one.model_copy(update={"at": 0}) == other.model_copy(update={"at": 0})
 
 
 def _ms(seconds: float) -> int:

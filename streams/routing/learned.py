@@ -24,6 +24,8 @@ from streams.routing.settings import RoutingSettings
 
 SHARDS: Final = 8
 """Rows of a partition: one is written whole when an outcome changes it, and each costs a decision about 1 us."""
+_DECAY_STEP_MS: Final = 1_000
+"""Counts decay from second to second: what is learned then holds for all decisions of a second."""
 TARGETS_MAX: Final = 512
 """Targets of a row, so 4,096 of a partition; of more, the one whose last outcome is the oldest is forgotten."""
 
@@ -60,6 +62,11 @@ def learned_key(target_id: str) -> str:
 @cache
 def learned_keys() -> tuple[str, ...]:
     return tuple(ids.row_key("learned", str(shard)) for shard in range(SHARDS))
+
+
+def counted_at(at: int) -> int:
+    """The time (ms) up to which counts have decayed in a decision at `at`."""
+    return at // _DECAY_STEP_MS * _DECAY_STEP_MS
 
 
 def counted(row: LearnedRow | None, target_id: str, succeeded: bool, at: int, half_life_s: float) -> LearnedRow:
@@ -112,11 +119,11 @@ def learned(
     """`declared`: failure shares 0-1 of the frame's assets; None = this partition has no outcomes to learn from."""
     if not rows:
         return None
-    failure, outcomes = declared.copy(), np.zeros(len(declared))
+    failure, outcomes, now = declared.copy(), np.zeros(len(declared)), float(counted_at(at))
     for row in rows:
         places = frame.columns.places(row.target_ids)
         kernels.learn(
-            failure, outcomes, places, frame.start, row.counts, float(at), settings.reliability_half_life_s * 1000,
+            failure, outcomes, places, frame.start, row.counts, now, settings.reliability_half_life_s * 1000,
             settings.reliability_prior_outcomes,
         )  # fmt: skip
     return Learned(failure, declared, outcomes)

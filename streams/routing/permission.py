@@ -20,6 +20,7 @@ from streams.routing.bookings import EMPTY, Room
 from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.fleet import Fleet
+from streams.routing.plan import Asked
 from streams.routing.settings import RoutingSettings
 
 Plain = bool | int | float | str | tuple[str, ...]
@@ -54,6 +55,8 @@ class Permissions:
     room: Room = EMPTY
     settings: RoutingSettings = field(default_factory=RoutingSettings)
     answers: dict[int, Permission] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    """Who was asked for room, in order, and what came of it."""
     situation: dict[str, Plain] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +69,9 @@ class Permissions:
         return self.answers[index]
 
     def _ask(self, index: int) -> Permission:
-        full = self._full(index)
+        asset_id, capacity = self.frame.id_of(index), self.frame.floats("capacity").item(index)
+        full = self.room.refusal(asset_id, capacity, self.job, self.at, self.settings)
+        self.asked.append(Asked(asset_id, capacity, full))
         if full:
             return Permission(False, (), (), (full,), by="capacity")
         answer = ask(self.hook, self.fleet.world, self.question(index))
@@ -79,10 +84,6 @@ class Permissions:
             action_id = approval_id(self.job.id, self.frame.id_of(index))
             verdicts += approval_used(self.fleet.world, action_id, self.at)
         return Permission(not unmet, verdicts, answer.obligations, unmet)
-
-    def _full(self, index: int) -> str:
-        capacity = float(self.frame.floats("capacity")[index])
-        return self.room.refusal(self.frame.id_of(index), capacity, self.job, self.at, self.settings)
 
     def question(self, index: int) -> Question:
         """What the policy is asked about the candidate at this place in the frame."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from streams.routing.columns import NOT_KNOWN, Codes, Flags, Frame
 from streams.routing.permission import Permissions
+from streams.routing.plan import Preference
 from streams.routing.scoring import Scores, best
 from streams.routing.settings import RoutingSettings
 
@@ -31,14 +32,6 @@ class Selection:
     @property
     def chosen(self) -> list[int]:
         return [self.target, *self.fallbacks] if self.target is not None else []
-
-
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """`chain`: fallbacks that were announced, in order; `leave_domain`: the failure domain that is to be left."""
-
-    chain: tuple[str, ...] = ()
-    leave_domain: str | None = None
 
 
 @dataclass(slots=True)

@@ -17,10 +17,10 @@ from streams.routing.scoring import best
 _NAMED_IN_FULL: Final = 3
 
 
-def reason(case: Case, prefix: str) -> str:
-    """`prefix` says what led to a revision; empty for a first decision."""
+def reason(case: Case) -> str:
+    """What led to a revision is put before it."""
     text = _routed(case) if case.selection.target is not None else _unroutable(case)
-    return "; ".join(part for part in (prefix, text, *_job_notes(case), *_unlisted(case)) if part)
+    return "; ".join(part for part in (text, *_job_notes(case), *_unlisted(case)) if part)
 
 
 def counterfactual(case: Case) -> str | None:

@@ -8,7 +8,7 @@ import json
 import fastavro
 import pytest
 
-from schemas import avro_form, catalog
+from schemas import avro_form, avro_writer, catalog
 from schemas import records as r
 from schemas.codec import decode, encode
 from schemas.errors import (
@@ -388,3 +388,19 @@ def test_a_cut_off_record_is_refused_with_the_same_words_each_time() -> None:
 
     assert reason() == reason()
     assert "0x" not in reason()
+
+
+def test_an_array_that_is_written_again_has_the_bytes_of_one_that_is_not():
+    def decision(job_id: str, candidates: tuple[r.Candidate, ...]) -> r.RoutingDecision:
+        return r.RoutingDecision(
+            id="d", job_id=job_id, revision=1, outcome="routed", target_id="a", candidates=candidates,
+            registry_version="0", cause_id="c", reason="r", at=1,
+        )  # fmt: skip
+
+    for n in range(3 * avro_writer.ARRAYS_KEPT):
+        one = tuple(
+            r.Candidate(asset_id=f"{n}-{i}", eligible=True, terms={"cost": 0.5}) for i in range(avro_writer.KEPT_FROM)
+        )
+        for job_id in ("job-1", "job-2"):
+            record = decision(job_id, one)
+            assert encode(record)[10:] == avro_form.write_fields(r.RoutingDecision, record.model_dump(mode="python"))

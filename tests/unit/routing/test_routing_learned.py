@@ -13,7 +13,7 @@ from streams.kit.partition import Partition
 from streams.routing import learned
 from streams.routing.columns import Columns, Frame
 from streams.routing.engine import RoutingLayer
-from streams.routing.learned import LearnedRow, counted, learned_key, learned_keys
+from streams.routing.learned import LearnedRow, counted, counted_at, learned_key, learned_keys
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import StateVersionError, decode, encode
 
@@ -248,7 +248,9 @@ def test_the_posterior_is_a_share_and_depends_on_the_outcomes_not_on_their_batch
     assert restarted == row
     found = posterior(row, declared, prior, half_life_s, at)
     for target, (failure, outcomes_counted) in found.items():
-        of = [(ok, 0.5 ** ((at - when) / (half_life_s * 1000))) for name, ok, when in log if name == target]
+        # Counts are as of the second, or as of the target's last outcome if that came within it.
+        now = max(counted_at(at), max((when for name, _, when in log if name == target), default=0))
+        of = [(ok, 0.5 ** ((now - when) / (half_life_s * 1000))) for name, ok, when in log if name == target]
         weight = sum(w for _, w in of)
         assert math.isnan(failure) or 0.0 <= failure <= 1.0
         if outcomes_counted:

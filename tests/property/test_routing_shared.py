@@ -1,0 +1,176 @@
+"""What jobs of one kind share never changes a byte: the same events with and without it, over whole lives of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import encode
+from schemas.records import (
+    Anomaly,
+    AnomalyKind,
+    AnomalyState,
+    Approval,
+    Budget,
+    Capability,
+    Constraints,
+    Direction,
+    JobOutcome,
+    JobRequest,
+    JobResult,
+    Performance,
+    PolicyRecord,
+    PolicySet,
+    RegisteredAsset,
+    RoutingDecision,
+    Severity,
+)
+from streams.kit.layer import Event
+from streams.kit.partition import Partition
+from streams.policy.gate import reads_job_id
+from streams.routing.engine import RoutingLayer
+from streams.routing.permission import approval_id
+from streams.routing.settings import RoutingSettings
+from streams.routing.shared import Shared
+
+START = 1_700_000_000_000
+TARGETS, JOBS = ("svc-0", "svc-1", "svc-2", "svc-3", "svc-4"), tuple(f"job-{i}" for i in range(6))
+SETS = {
+    "nobody": {},
+    "hipaa": {"a.cedar": '@id("p") permit(principal, action, resource);\n@id("h") @reason("lacks hipaa") '
+              'forbid(principal, action, resource) unless { resource.compliance.contains("hipaa") };'},
+    "approve": {"a.cedar": '@id("p") @obligation("require_approval") permit(principal, action, resource);'},
+    "one job": {"a.cedar": '@id("p") permit(principal, action, resource);\n@id("h") @reason("not that one") '
+                'forbid(principal, action, resource) when { context has job_id && context.job_id == "job-1" };'},
+    "soft": {"a.cedar": '@id("p") permit(principal, action, resource);',
+             "b.cel": '@id("s") @weight("0.1") prefer { has(asset.region) && asset.region == "eu" ? 1.0 : 0.0 };'},
+}  # fmt: skip
+
+
+def asset(name: str, twin: bool, capacity: float | None, cost: float) -> RegisteredAsset:
+    return RegisteredAsset(
+        id=name,
+        region="eu" if name < "svc-2" else "us",
+        zone="a" if twin else f"zone-{name}",
+        compliance=("hipaa",) if name != "svc-0" else (),
+        capabilities=(Capability(name="run", latency_ms=100, reliability=0.99),),
+        cost_usd_per_hour=10.0 if twin else cost,
+        capacity_units=capacity,
+        version_hash=f"{twin}{capacity}{cost}",
+    )
+
+
+assets = st.builds(
+    lambda *a: ("assets", a[0], asset(*a)),
+    st.sampled_from(TARGETS), st.booleans(), st.sampled_from([None, 1.0, 2.0]), st.sampled_from([1.0, 10.0, 12.0]),
+)  # fmt: skip
+requests = st.builds(
+    lambda name, tenant, top, deadline, source, priority: (
+        "job-requests",
+        name,
+        {"id": name, "tenant": tenant, "required_capabilities": ("run",), "priority": priority, "data_gb": 2.0,
+             "constraints": Constraints(max_cost_usd_per_hour=top, deadline_at=deadline), "metadata": source},
+    ),
+    st.sampled_from(JOBS), st.sampled_from([None, "t"]), st.sampled_from([None, 11.0]),
+    st.sampled_from([None, None, START + 5_000]), st.sampled_from([{}, {"data_region": "eu"}, {"n": 1}, {"n": True}]),
+    st.sampled_from(["normal", "critical"]),
+)  # fmt: skip
+outcomes = st.builds(
+    lambda job, target, ok: ("job-outcomes", job, {"job_id": job, "target_id": target, "outcome": JobResult(ok)}),
+    st.sampled_from(JOBS), st.sampled_from(TARGETS), st.sampled_from(["succeeded", "failed"]),
+)  # fmt: skip
+measured = st.builds(
+    lambda name, ms: ("performance", name, {"asset_id": name, "window_s": 300, "samples": 9, "latency_ms_p95": ms}),
+    st.sampled_from(TARGETS), st.sampled_from([50.0, 100.0, 900.0]),
+)  # fmt: skip
+incidents = st.builds(
+    lambda name, state, severity: ("anomalies", name, {
+        "id": f"{name}{state}", "incident_id": f"i-{name}", "state": AnomalyState(state), "asset_id": name,
+        "metric": "latency_ms",
+        "kind": AnomalyKind.SPIKE, "severity": Severity(severity), "score": 9, "direction": Direction.UP,
+        "value": 4, "expected": 1,
+        "slope_per_s": 0, "confidence": 1, "started_at": START, "cause_id": "c", "reason": "r"}),
+    st.sampled_from(TARGETS), st.sampled_from(["opened", "closed"]), st.sampled_from(["low", "critical"]),
+)  # fmt: skip
+policies = st.one_of(
+    st.builds(lambda name: ("policies", "set", {
+        "id": "set", "kind": "policy_set", "version": "1", "policy_set": PolicySet(files=SETS[name])}
+        if name != "nobody" else None), st.sampled_from(sorted(SETS))),
+    st.builds(lambda usd: ("policies", "b", {
+        "id": "b", "kind": "budget", "version": "1", "budget": Budget(scope="tenant:t", limit_usd_per_hour=usd)}),
+        st.sampled_from([11.0, 25.0, 100.0])),
+    st.builds(lambda job, target: ("policies", "ok", {
+        "id": "ok", "kind": "approval", "version": "1",
+        "approval": Approval(action_id=approval_id(job, target), approved=True, by="ada")}),
+        st.sampled_from(JOBS), st.sampled_from(TARGETS)),
+)  # fmt: skip
+events = st.lists(
+    st.tuples(
+        st.one_of(requests, requests, requests, assets, outcomes, measured, incidents, policies),
+        st.sampled_from([0, 1, 500, 2_000, 70_000, 1_000_000]),
+    ),
+    min_size=5,
+    max_size=40,
+)
+MADE: dict[str, Any] = {
+    "job-requests": JobRequest, "job-outcomes": JobOutcome, "performance": Performance, "anomalies": Anomaly,
+    "policies": PolicyRecord,
+}  # fmt: skip
+
+
+def played(story: list[Any], *, shared: bool, listed: int) -> list[bytes]:
+    """The bytes of every record and row."""
+    layer = RoutingLayer(RoutingSettings(candidates_listed=listed, retry_s=1, job_ttl_s=5_000), shares=2)
+    view = layer.new_view()
+    partition = Partition(layer, view)
+    at, told = START, []
+    for name in TARGETS:
+        layer.see(view, Event("assets", name, asset(name, name > "svc-2", 2.0, 9.0), at, "first"))
+    for n, ((topic, key, fields), gap) in enumerate(story):
+        at += gap
+        value = MADE[topic](**fields, at=at) if isinstance(fields, dict) else fields
+        event = Event(topic, key, value, at, f"e{n}")
+        if topic in layer.views:
+            layer.see(view, event)
+        if not shared:
+            view.derived.clear()
+        emissions = partition.on_view(event) if topic in layer.views else partition.on_event(event)
+        for emission in emissions:
+            decision = emission.value
+            assert isinstance(decision, RoutingDecision)
+            assert RoutingDecision.model_validate_json(decision.model_dump_json()) == decision
+            told.append(encode(decision))
+        told += [key + (row or b"") for key, row in partition.take_encoded()]
+    return told
+
+
+@settings(max_examples=300, deadline=None)
+@given(story=events, listed=st.sampled_from([1, 2, 16]))
+def test_what_is_shared_changes_no_byte(story, listed):
+    assert played(story, shared=True, listed=listed) == played(story, shared=False, listed=listed)
+
+
+@pytest.mark.parametrize(("name", "reads"), [("nobody", False), ("hipaa", False), ("one job", True), ("soft", False)])
+def test_plans_are_shared_unless_a_policy_reads_the_id(name, reads):
+    layer = RoutingLayer()
+    view = layer.new_view()
+    if SETS[name]:
+        body = PolicySet(files=SETS[name])
+        record = PolicyRecord(id="set", kind="policy_set", version="1", policy_set=body, at=START)
+        layer.see(view, Event("policies", "set", record, START, "p"))
+    for i, target in enumerate(TARGETS):
+        layer.see(view, Event("assets", target, asset(target, False, None, 9.0 + i), START, "first"))
+    assert reads_job_id(layer.router.policy, view.world) is reads
+    partition = Partition(layer, view)
+    plans = []
+    for job in JOBS[2:]:
+        request = JobRequest(id=job, required_capabilities=("run",), at=START)
+        [emission] = partition.on_event(Event("job-requests", job, request, START, job))
+        plans.append(emission.value.candidates)
+    assert all(one is plans[0] for one in plans[1:]) is not reads
+    assert all(one == plans[0] for one in plans[1:])
+    [found] = [kept for kept in view.derived.values() if isinstance(kept, Shared)]
+    assert (found.plans is None) is reads
