@@ -13,7 +13,7 @@ from streams.optimisation.proposal import DOWN, Proposal
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Situation
 from streams.optimisation.state import AssetRow
-from streams.policy.modes import budgets_of
+from streams.policy.modes import budgets_of, budgets_used, named
 
 _AT_WORK = (RemediationStatus.EXECUTING, RemediationStatus.SUCCEEDED)
 _DRAINED = (*_AT_WORK, RemediationStatus.VERIFIED)
@@ -67,16 +67,18 @@ def _within_budgets(proposal: Proposal, s: Situation, world: World) -> Proposal 
     for found in budgets_of(world, _known(s)):
         spent = _spent(world, found.scope, s)
         room = found.limit_usd_per_hour - spent
-        said = f"budget {found.scope} of {found.limit_usd_per_hour:.2f} USD/h, {spent:.2f} spent"
+        used = named(budgets_used(world, (found.scope,)))
+        said = f"budget {found.scope} of {found.limit_usd_per_hour:.2f} USD/h, {spent:.2f} spent ({used})"
         if s.unit_cost is None:
-            return Held(proposal, "budget", f"{said}, and the cost of a unit is not known")
+            return Held(proposal.bound_by(used), "budget", f"{said}, and the cost of a unit is not known")
         if s.unit_cost <= 0:
             continue
         most = s.units + math.floor(max(0.0, room) / s.unit_cost + 1e-9)
         if most <= s.units:
-            return Held(proposal, "budget", f"{said}: no room for a unit at {s.unit_cost:.2f} USD/h")
+            why = f"{said}: no room for a unit at {s.unit_cost:.2f} USD/h"
+            return Held(proposal.bound_by(used), "budget", why)
         if proposal.to_units > most:
-            proposal = proposal.limited(most, f"held to {most:g} units by {said}")
+            proposal = proposal.limited(most, f"held to {most:g} units by {said}").bound_by(used)
     return proposal
 
 

@@ -26,7 +26,10 @@ DOWN = frozenset({RecommendedAction.SCALE_IN, RecommendedAction.RIGHT_SIZE})
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`because` are the metrics that decide; `notes` what was limited; `destination_id` only of a rebalance."""
+    """`because` are the metrics that decide; `notes` what was limited; `destination_id` only of a rebalance.
+
+    `budget`: the budget record that limited it or held it back, `id@version`; of several the last.
+    """
 
     action: RecommendedAction
     to_units: float
@@ -35,6 +38,10 @@ class Proposal:
     urgent: bool = False
     notes: tuple[str, ...] = ()
     destination_id: str | None = None
+    budget: str | None = None
+
+    def bound_by(self, budget: str) -> Proposal:
+        return replace(self, budget=budget)
 
     def limited(self, to_units: float, note: str) -> Proposal:
         return replace(self, to_units=to_units, notes=(*self.notes, note))

@@ -55,6 +55,8 @@ def evidence(p: Proposal, s: Situation) -> dict[str, Scalar]:
         out["cost_usd_per_hour_now"] = round(s.cost + s.energy_cost, 4)
     if p.notes:
         out["limited"] = "; ".join(p.notes)
+    if p.budget:
+        out["budget"] = p.budget
     if p.destination_id:
         out["destination_id"] = p.destination_id
     return out
