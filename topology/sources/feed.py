@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from schemas.records import DiscoveryEvent
+from schemas.records import DiscoveryEvent, Op
 from streams.discovery.ports import DiscoveryProvider
 from streams.discovery.providers.host import HostProvider
 from streams.discovery.providers.poll import run_all
 from streams.discovery.settings import PollSettings
-from topology.client.publisher import Publisher, now_ms
+from topology.client.publisher import DeliveryError, Publisher, now_ms
 from topology.sources.host import host_signals
 
 log = structlog.get_logger()
@@ -67,4 +67,11 @@ class HostFeed:
             discovery.cancel()
 
     async def _announce(self, event: DiscoveryEvent) -> None:
+        """The end of a listing is told only when the whole of it is on Kafka: what it lacks counts as gone."""
+        if event.op is Op.SNAPSHOT_COMPLETE:
+            try:
+                await asyncio.to_thread(self._publisher.flush)
+            except DeliveryError as error:
+                log.warning("a listing is not whole on Kafka; the next one is", source=event.source, error=str(error))
+                return
         self._publisher.publish("discovery-events", event, key=event.asset_id or event.scope)
