@@ -45,24 +45,28 @@ class Jobs:
                 self.retry(row, on)
             return
         if row is None or row.phase is Phase.DONE:
-            row = self._fresh(job, row.revision if row is not None else 0, on)
+            row = self._fresh(job, row, on)
         else:
-            row = replace(row, request=job, expires_at=on.at + _ms(self.router.settings.job_ttl_s))
+            row = replace(row, request=job, changed_at=on.at, expires_at=on.at + _ms(self.router.settings.job_ttl_s))
         incumbent = row.target_id if row.phase is Phase.ACTIVE else None
         plan = self.router.decide(self.fleet, self._ask(row, on, incumbent), "")
         self._settle(row, plan, RoutingOutcome.ROUTED, on)
 
     def outcome(self, result: JobOutcome, on: Occasion) -> None:
-        """Success of any target that has or had the job ends it; a failure counts only of the one that has it."""
+        """Success of any target that has or had the job ends it; a failure counts only of the one that has it.
+
+        What was reported before the job's newer revision, and comes late or again, is fenced off by its time.
+        """
         row = self.ledger.job(result.job_id)
         if row is None or row.phase is Phase.DONE:
             return
-        if result.outcome is not JobResult.UNKNOWN and _of_this_stay(row, result):
+        of_this_stay = _of_this_stay(row, result)
+        if result.outcome is not JobResult.UNKNOWN and of_this_stay:
             succeeded = result.outcome is JobResult.SUCCEEDED
             self.ledger.learn(result.target_id, succeeded, on.at, self.router.settings)
-        if result.outcome is JobResult.SUCCEEDED and result.target_id in {row.target_id, *row.held}:
+        if result.outcome is JobResult.SUCCEEDED and _of_this_request(row, result):
             self._end(row, on.at)
-        elif result.outcome is JobResult.FAILED and row.phase is Phase.ACTIVE and result.target_id == row.target_id:
+        elif result.outcome is JobResult.FAILED and of_this_stay:
             self._failed(row, result, on)
         if (held := booking_of(row)) is not None and booking_of(self.ledger.job(row.request.id)) != held:
             self._wake(on)
@@ -154,11 +158,12 @@ class Jobs:
         self.ledger.emit(Emission(DECISIONS, job_id, decision, on.at, on.cause_id))
         return decision.id
 
-    def _fresh(self, job: JobRequest, revision: int, on: Occasion) -> JobRow:
+    def _fresh(self, job: JobRequest, ended: JobRow | None, on: Occasion) -> JobRow:
+        """A job from its beginning; `ended` is its row of before, whose revisions go on."""
         return JobRow(
             request=job,
             phase=Phase.WAITING,
-            revision=revision,
+            revision=ended.revision if ended is not None else 0,
             decision_id="",
             target_id=None,
             target_domain=None,
@@ -169,6 +174,7 @@ class Jobs:
             tried_at=on.at,
             retry_at=None,
             expires_at=on.at + _ms(self.router.settings.job_ttl_s),
+            changed_at=on.at if ended is not None else 0,
         )
 
     def _end(self, row: JobRow, at: int) -> None:
@@ -218,6 +224,13 @@ def _of_this_stay(row: JobRow, result: JobOutcome) -> bool:
     if row.phase is not Phase.ACTIVE or result.target_id != row.target_id:
         return False
     return row.revision == 1 or result.at > row.tried_at
+
+
+def _of_this_request(row: JobRow, result: JobOutcome) -> bool:
+    """Is it of a target that has or had the job, and of what is asked for now? Not of what was asked for before."""
+    if result.target_id not in {row.target_id, *row.held}:
+        return False
+    return row.changed_at == 0 or result.at > row.changed_at
 
 
 def _ms(seconds: float) -> int:

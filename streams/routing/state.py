@@ -8,7 +8,7 @@
                                ├─ attempts_max reached ─► DONE
                                └─ deadline or job_ttl_s ──► gone
 
-At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 2, ...}`.
+At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 3, ...}`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from streams.routing.settings import RoutingSettings
 STATE_VERSION: Final = 2
 LEARNED_VERSION: Final = 3
 """Of rows of what is learned, which version 2 did not have and so refuses by version; the others are as before."""
+JOB_VERSION: Final = 3
+"""Of rows of jobs, which have `changed_at`; one of version 2 is read as a job that was never changed."""
 _SHARDS: Final = 256
 """Index rows of one target: keeps each of them short when a target has many jobs, since one is written whole."""
 
@@ -48,7 +50,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """`failed`: (target, when it failed this job, ms), newest last; `held`: targets the job had before."""
+    """`failed`: (target, when it failed this job, ms), newest last; `held`: targets the job had before.
+
+    `changed_at`: when it was last asked for in other words, or again after its end, ms; 0 = never.
+    """
 
     request: JobRequest
     phase: Phase
@@ -65,6 +70,7 @@ class JobRow:
     expires_at: int
     booked_units: float = 0.0
     booked_until: int = 0
+    changed_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +206,15 @@ def encode(row: Row) -> bytes:
     if isinstance(row, LearnedRow):
         return _json({"v": LEARNED_VERSION, "kind": "learned", "targets": row.entries()})
     fields = {name: getattr(row, name) for name in JobRow.__slots__ if name != "request"}
-    return _json({"v": STATE_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
+    return _json({"v": JOB_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
 
 
 def decode(data: bytes) -> Row:
     """Raises StateVersionError for rows of another version."""
     fields = json.loads(data)
     version, kind = fields.pop("v", None), fields.pop("kind", None)
-    own = LEARNED_VERSION if kind == "learned" else STATE_VERSION
-    if version != own:
+    own = {"learned": LEARNED_VERSION, "job": JOB_VERSION}.get(kind, STATE_VERSION)
+    if version != own and (kind, version) != ("job", 2):
         raise StateVersionError(f"routing row of state version {version}, this is {own}: rebuild the table")
     if kind == "learned":
         return learned.row_of(fields["targets"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from schemas.records import Approval, Budget, PolicyRecord, PolicyVerdict
@@ -131,6 +133,57 @@ def test_a_failure_reported_by_a_former_target_is_fenced_off(rig):
     assert rig.row().target_id == holder
     assert rig.outcome("a", "succeeded") == []
     assert rig.row().phase is Phase.DONE, "the work is done, whoever did it"
+
+
+def repeated(rig, at, target, outcome, job_id="job"):
+    """The same outcome again, with the time that it had then."""
+    now, rig.at = rig.at, at
+    decisions = rig.outcome(target, outcome, job_id)
+    rig.at = now
+    return decisions
+
+
+def test_a_late_repeat_of_a_failure_does_not_move_a_job_that_came_back(make_rig):
+    rig = make_rig(failed_target_rest_s=1)
+    rig.asset("a", zone="a", latency_ms=1)
+    rig.asset("b", zone="b")
+    rig.route()
+    rig.wait(5)
+    failed_at = rig.at
+    assert [d.target_id for d in rig.outcome("a", "failed")] == ["b"]
+    rig.wait(5)
+    assert [(d.target_id, d.revision) for d in rig.outcome("b", "failed")] == [("a", 3)]
+    before = rig.row()
+    rig.wait(5)
+    assert repeated(rig, failed_at, "a", "failed") == []
+    assert rig.row() == before
+    assert [d.target_id for d in rig.outcome("a", "failed")] == ["b"], "a failure of this stay still moves it"
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["asked again after its end", "changed while it ran"])
+def test_a_late_success_does_not_end_a_newer_request(rig, ended):
+    rig.asset("a")
+    rig.route()
+    rig.wait(5)
+    done_at = rig.at
+    if ended:
+        rig.outcome("a", "succeeded")
+    rig.wait(5)
+    assert rig.route(data_gb=1).revision == 2
+    before = rig.row()
+    rig.wait(5)
+    assert repeated(rig, done_at, "a", "succeeded") == []
+    assert rig.row() == before
+    rig.outcome("a", "succeeded")
+    assert rig.row().phase is Phase.DONE
+
+
+def test_rows_of_before_count_as_never_changed(rig):
+    rig.asset("a")
+    rig.route()
+    row = rig.row()
+    old = {name: value for name, value in json.loads(encode(row)).items() if name != "changed_at"} | {"v": 2}
+    assert decode(json.dumps(old).encode()) == row
 
 
 @pytest.mark.parametrize(("target", "outcome"), [("stranger", "succeeded"), ("a", "unknown")])

@@ -315,6 +315,7 @@ def test_attempts_max(make_rig):
             rig.asset(name)
         rig.route()
         for _ in range(2):
+            rig.at += 1
             decision = rig.outcome(rig.row().target_id, "failed", error="boom")[0]
         assert decision.outcome == outcome
         if most == 2:
