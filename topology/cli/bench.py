@@ -142,7 +142,7 @@ def routing(
     from topology.bench import evaluated, routing
 
     if durable:
-        _show(on_kafka.figures(20_000, (100.0, 1_000.0), seconds), as_json, on_kafka.text)
+        _show(on_kafka.figures(100_000, (100.0, 1_000.0), seconds), as_json, on_kafka.text)
         return
     _show(routing.figures(), as_json, routing.text)
     _show(evaluated.figures(jobs, data), as_json, evaluated.text)
