@@ -12,7 +12,7 @@ from streams.routing.jobs import Jobs, Occasion, due_at, over
 from streams.routing.occasions import content_of, health_of, may_help
 from streams.routing.router import JobRouter
 from streams.routing.settings import RoutingSettings
-from streams.routing.state import JobRow, Ledger, Phase, Row, decode, encode, target_keys, waiting_keys
+from streams.routing.state import JobRow, Ledger, Phase, Row, decode, encode, target_keys
 
 __all__ = ["JobRouter", "RoutingLayer"]
 
@@ -57,9 +57,8 @@ class RoutingLayer:
             why = self.router.reasons_to_leave(view, row.request, asset_id) if asset_id is not None else []
             if why:
                 jobs.leave(row, "; ".join(why), occasion)
-        for row in ledger.jobs_in(waiting_keys()) if helps else ():
-            if now - row.tried_at >= self.router.settings.retry_min_s * 1000:
-                jobs.retry(row, occasion)
+        if helps:
+            jobs.try_waiting(occasion)
         return ledger.step()
 
     def due_at(self, row: Row) -> int | None:

@@ -13,7 +13,7 @@ from streams.routing.case import Ask
 from streams.routing.fleet import Fleet
 from streams.routing.plan import Plan, Preference
 from streams.routing.shared import kind_of
-from streams.routing.state import JobRow, Ledger, Phase, waiting_keys
+from streams.routing.state import JobRow, Ledger, Phase
 
 if TYPE_CHECKING:
     from streams.routing.engine import JobRouter
@@ -73,9 +73,14 @@ class Jobs:
 
     def _wake(self, on: Occasion) -> None:
         """Capacity is free again: the most urgent of those that wait are tried at once."""
-        for row in self.ledger.jobs_in(waiting_keys())[: self.router.settings.woken_max]:
-            if row.tried_at < on.at:
-                self.retry(row, on)
+        for row in self.ledger.waiting(on.at - 1, self.router.settings.woken_max):
+            self.retry(row, on)
+
+    def try_waiting(self, on: Occasion) -> None:
+        """The view may be better: some of those that wait are tried at once, the others with what comes next."""
+        tried_by = on.at - self.router.settings.retry_min_s * 1000
+        for row in self.ledger.waiting(tried_by, self.router.settings.retried_max):
+            self.retry(row, on)
 
     def leave(self, row: JobRow, why: str, on: Occasion) -> None:
         """Takes the job away from its target: to an announced fallback first, outside its failure domain."""

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
+from heapq import nsmallest
 from typing import Final
 
 from schemas.records import JobRequest
@@ -125,14 +126,23 @@ class Ledger:
 
     def jobs_in(self, keys: tuple[str, ...]) -> list[JobRow]:
         """The jobs that these index rows name, the most urgent first, then by id."""
-        found = [
-            job
-            for key in keys
-            if isinstance(index := self._get(key), IndexRow)
-            for job_id in index.job_ids
-            if (job := self.job(job_id)) is not None
-        ]
-        return sorted(found, key=lambda row: (_urgency(row.request), row.request.id))
+        return sorted(self._named(keys), key=lambda row: (_urgency(row.request), row.request.id))
+
+    def waiting(self, tried_by: float, most: int) -> list[JobRow]:
+        """At most so many of the jobs that wait, of those last tried at `tried_by` (ms) or before.
+
+        The most urgent first, then the one whose last try is the oldest, then by id: who was tried and still waits goes
+        behind its like, so that the next steps come to the others.
+        """
+        old = (row for row in self._named(waiting_keys()) if row.tried_at <= tried_by)
+        return nsmallest(most, old, key=lambda row: (_urgency(row.request), row.tried_at, row.request.id))
+
+    def _named(self, keys: tuple[str, ...]) -> Iterator[JobRow]:
+        for key in keys:
+            index = self._get(key)
+            for job_id in index.job_ids if isinstance(index, IndexRow) else ():
+                if (job := self.job(job_id)) is not None:
+                    yield job
 
     def put(self, job_id: str, row: JobRow | None) -> None:
         old = self.job(job_id)

@@ -340,6 +340,15 @@ def test_job_units(make_rig):
         assert rig.route("two").outcome == outcome
 
 
+def test_retried_max(make_rig):
+    for most in (0, 2, 3):
+        rig = make_rig(retried_max=most)
+        for i in range(3):
+            rig.route(f"job-{i}")
+        rig.wait(2)
+        assert [d.job_id for d in rig.asset("a")] == ["job-0", "job-1", "job-2"][:most]
+
+
 def test_woken_max(make_rig):
     for most, woken in ((16, ["two"]), (0, [])):
         rig = make_rig(woken_max=most)
