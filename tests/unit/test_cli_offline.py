@@ -40,7 +40,7 @@ def test_the_version_is_that_of_the_package() -> None:
 
 def command_paths() -> list[tuple[str, ...]]:
     flat = ["demo", "up", "worker", "tail", "recommend", "route", "explain", "replay", "detect", "graph", "pause"]
-    flat += ["resume"]
+    flat += ["resume", "discover"]
     grouped = {
         "topics": ("list", "create", "check"),
         "publish": ("signals", "discovery", "jobs", "outcomes", "policies"),
@@ -271,3 +271,17 @@ def test_the_commands_are_there_before_faust_kafka_and_numpy_are_loaded() -> Non
     code = f"import sys, topology.cli; print([m for m in {heavy} if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "no source is named"),
+        (("--haproxy", "edge"), "not NAME=SOCKET"),
+        (("--haproxy", "edge=/a", "--haproxy", "edge=/b"), "named twice: haproxy:edge"),
+    ],
+)
+def test_discover_refuses_sources_that_cannot_be(options: tuple[str, ...], says: str) -> None:
+    refused = maestro("discover", "--broker", "127.0.0.1:1", *options)
+    assert refused.exit_code == 2
+    assert says in refused.stderr

@@ -13,6 +13,7 @@ from topology.cli import (
     assets,
     bench,
     detect,
+    discover,
     explain,
     govern,
     graph,
@@ -76,6 +77,7 @@ for module in (
     policy,
     govern,
     assets,
+    discover,
     settings,
     bench,
 ):

@@ -14,6 +14,7 @@ WRONG_SETUP = (("topology.settings", "SettingsError"), ("streams.policy.cedar", 
 FAILED = (
     ("topology.admin", "AdminError"),
     ("topology.client.publisher", "DeliveryError"),
+    ("streams.atleastonce.errors", "DeliveryFailed"),
     ("streams.command.ports", "FeedError"),
     ("topology.embedded.errors", "EmbeddedError"),
     ("confluent_kafka", "KafkaException"),

@@ -1,0 +1,115 @@
+"""`maestro discover` on a real Kafka: of two instances one runs each source, and the other takes it over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from schemas.codec import decode
+from schemas.records import Asset, DiscoveryEvent, Op
+from topology.admin import TopicAdmin, wanted_topics
+from topology.discover.command import Discovering, claims_topic
+from topology.settings import Settings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+
+class Source:
+    complete, freshness_s, scope = True, 0.2, "all"
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    async def list(self) -> list[Asset]:
+        return [Asset(id=f"{self.source}/a")]
+
+
+def said(kafka: str, prefix: str) -> list[DiscoveryEvent]:
+    """Up to the end as it is now: a topic that is written to all the time never shows an empty fetch, so no EOF."""
+    reader = Consumer({"bootstrap.servers": kafka, "group.id": prefix})
+    start, end = reader.get_watermark_offsets(TopicPartition("discovery-events", 0), timeout=10)
+    reader.assign([TopicPartition("discovery-events", 0, start)])
+    messages: list[Message] = []
+    while len(messages) < end - start:
+        more = reader.consume(end - start - len(messages), timeout=10)
+        assert more, f"{len(messages)} of {end - start} records within 10 s"
+        messages += more
+    reader.close()
+    mine = [m for m in messages if prefix.encode() in (m.value() or b"")]
+    events = [decode((DiscoveryEvent,), m.value(), m.headers()) for m in mine]
+    return [e for e in events if isinstance(e, DiscoveryEvent) and e.source.startswith(prefix)]
+
+
+async def test_each_source_is_run_once_and_taken_over(kafka: str, unique: str) -> None:
+    settings = Settings(app_id=unique, broker=kafka)
+    TopicAdmin(kafka).create([*wanted_topics(settings), claims_topic(settings)])
+    names = [f"{unique}:{i}" for i in range(8)]
+    one, two = (Discovering(settings, kafka, [Source(n) for n in names]) for _ in range(2))
+    tasks = [asyncio.create_task(d.run()) for d in (one, two)]
+    try:
+        async with asyncio.timeout(60):
+            while sum(s.holding for d in (one, two) for s in d.slots.values()) < 16 or not (one.slots and two.slots):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            assert not one.slots.keys() & two.slots.keys()
+            await asyncio.sleep(1)
+            before = {e.source: e.epoch for e in await asyncio.to_thread(said, kafka, unique)}
+            assert before.keys() == set(names)
+            moved = set(one.slots)
+            tasks[0].cancel()
+            while sum(s.holding for s in two.slots.values()) < 16:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(1)
+        after = {e.source: e.epoch for e in await asyncio.to_thread(said, kafka, unique)}
+        assert moved
+        assert all(after[n] >= before[n] for n in names)
+        assert any(after[n] > before[n] for n in names)
+        for name in names:  # no older epoch speaks after a newer one
+            epochs = [e.epoch for e in await asyncio.to_thread(said, kafka, name)]
+            assert epochs == sorted(epochs)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_the_command_takes_over_from_one_that_was_killed(kafka: str, unique: str, tmp_path: Path) -> None:
+    fleet = tmp_path / f"{unique}.json"
+    fleet.write_text(json.dumps([{"id": f"{unique}-a"}]))
+    environment = os.environ | {
+        "MAESTRO_BROKER": kafka,
+        "MAESTRO_APP_ID": unique,
+        "MAESTRO_SESSION_TIMEOUT_S": "6",
+    }
+    command = [sys.executable, "-m", "topology", "discover", "--file", str(fleet)]
+    running = [subprocess.Popen(command, env=environment)]
+    try:
+        first = _epoch_above(0, kafka, unique)
+        running.append(subprocess.Popen(command, env=environment))
+        running[0].kill()
+        assert _epoch_above(first, kafka, unique) > first
+        running[1].send_signal(signal.SIGTERM)
+        assert running[1].wait(20) == 0
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _epoch_above(epoch: int, kafka: str, unique: str) -> int:
+    """Waits for a whole listing that bears a higher one."""
+    until = time.monotonic() + 45
+    while time.monotonic() < until:
+        told = [e.epoch or 0 for e in said(kafka, f"static:{unique}") if e.op is Op.SNAPSHOT_COMPLETE]
+        if max(told, default=0) > epoch:
+            return max(told)
+        time.sleep(0.5)
+    raise AssertionError(f"no listing with an epoch above {epoch} within 45 s")
