@@ -279,6 +279,8 @@ def test_the_commands_are_there_before_faust_kafka_and_numpy_are_loaded() -> Non
         ((), "no source is named"),
         (("--haproxy", "edge"), "not NAME=SOCKET"),
         (("--haproxy", "edge=/a", "--haproxy", "edge=/b"), "named twice: haproxy:edge"),
+        (("--prometheus", "http://prometheus:9090"), "not NAME=URL"),
+        (("--file-sd", "=x.yml"), "not JOB=PATTERN"),
     ],
 )
 def test_discover_refuses_sources_that_cannot_be(options: tuple[str, ...], says: str) -> None:

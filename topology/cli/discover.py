@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,6 @@ from topology.cli.options import Broker, SettingsFile, connected
 from topology.cli.root import Misused
 
 if TYPE_CHECKING:
-    from streams.discovery.ports import DiscoveryProvider
     from topology.discover.command import Discovering
 
 
@@ -28,6 +26,13 @@ def discover(
     haproxy: Annotated[
         list[str] | None, typer.Option(metavar="NAME=SOCKET", help="HAProxy's runtime socket, a path or HOST:PORT.")
     ] = None,
+    prometheus: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=URL", help="A Prometheus server's active targets.")
+    ] = None,
+    file_sd: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JOB=PATTERN", help="Prometheus' service discovery files; may be repeated for a job."),
+    ] = None,
     host: Annotated[bool, typer.Option(help="Also this host and its processes.")] = False,
     settings_file: SettingsFile = None,
     broker: Broker = None,
@@ -36,9 +41,11 @@ def discover(
 
     Run as many as you like with the same options: one of them runs each source at a time, the others take over.
     """
-    shared = _sources(file or (), haproxy or ())
+    from topology.discover.sources import shared_sources
+
+    shared = shared_sources(file or (), haproxy or (), prometheus or (), file_sd or ())
     if not shared and not host:
-        raise Misused("no source is named: give --file, --haproxy or --host")
+        raise Misused("no source is named: give --file, --haproxy, --prometheus, --file-sd or --host")
     settings, address = connected(settings_file, broker)
     from streams.discovery.providers.host import HostProvider
     from topology.admin import TopicAdmin, wanted_topics
@@ -52,28 +59,6 @@ def discover(
     asyncio.run(
         _until_signal(Discovering(settings, address, shared, everywhere, connected_ids(settings.schema_registry_url)))
     )
-
-
-def _sources(files: Sequence[Path], haproxy: Sequence[str]) -> list[DiscoveryProvider]:
-    """What one instance at a time runs. Raises Misused."""
-    from streams.discovery.providers.haproxy import HAProxyProvider
-    from streams.discovery.providers.static import StaticFileProvider
-    from topology import plugins
-
-    shared: list[DiscoveryProvider] = [StaticFileProvider(path) for path in files]
-    for entry in haproxy:
-        name, _, socket = entry.partition("=")
-        if not (name and socket):
-            raise Misused(f"--haproxy {entry!r} is not NAME=SOCKET")
-        shared.append(HAProxyProvider(socket, name))
-    try:
-        shared += plugins.providers()
-    except plugins.PluginError as error:
-        raise Misused(str(error)) from error
-    names = [provider.source for provider in shared]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise Misused(f"named twice: {', '.join(twice)}")
-    return shared
 
 
 async def _until_signal(discovering: Discovering) -> None:
