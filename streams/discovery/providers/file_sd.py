@@ -10,7 +10,6 @@ not applied: a server that has some is better asked itself (`providers.prometheu
 from __future__ import annotations
 
 import asyncio
-import glob
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from schemas.records import Asset
+from streams.discovery.providers.file_patterns import matching
 from streams.discovery.providers.scrape_targets import Target, assets_of
 
 PARAMETER = "__param_"
@@ -52,23 +52,12 @@ class FileSdProvider:
         self._patterns, self._job = tuple(patterns), job
 
     async def list(self) -> list[Asset]:
-        """Raises FileSdError, TargetError; never gives a part of the files."""
+        """Raises NoFileError, FileSdError, TargetError; never gives a part of the files."""
         return await asyncio.to_thread(read_assets, self._patterns, self._job)
 
 
 def read_assets(patterns: Sequence[str], job: str) -> list[Asset]:
     return assets_of(target for path in matching(patterns) for target in read_targets(path, job))
-
-
-def matching(patterns: Sequence[str]) -> list[Path]:
-    """The files by name, each once. A pattern without any raises: an empty mount looks like that."""
-    found: set[str] = set()
-    for pattern in patterns:
-        files = glob.glob(pattern)
-        if not files:
-            raise FileSdError(f"{pattern}: no such file")
-        found.update(files)
-    return [Path(name) for name in sorted(found)]
 
 
 def read_targets(path: Path, job: str) -> Iterator[Target]:

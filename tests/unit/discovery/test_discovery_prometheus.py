@@ -13,6 +13,7 @@ import pytest
 
 from schemas.records import AssetKind, Endpoint, Op
 from streams.discovery.ports import DiscoveryProvider, Listing
+from streams.discovery.providers.file_patterns import NoFileError
 from streams.discovery.providers.file_sd import FileSdError, FileSdProvider
 from streams.discovery.providers.http_json import SourceAnswerError
 from streams.discovery.providers.poll import poll_once
@@ -137,7 +138,7 @@ async def test_a_file_with_a_fault_is_a_failure_of_the_source(tmp_path: Path, na
 
 async def test_one_missing_file_fails_the_whole_listing(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"targets": ["a:1"]}]')
-    with pytest.raises(FileSdError, match=r"gone-\*\.json: no such file"):
+    with pytest.raises(NoFileError, match=r"gone-\*\.json: no such file"):
         await FileSdProvider([str(tmp_path / "a.json"), str(tmp_path / "gone-*.json")], job="j").list()
 
 
