@@ -4,6 +4,8 @@ A job books units of its target's capacity when it is sent there; its outcome, i
 `booking_ttl_s` frees them. Jobs are split over partitions by their id, a target's capacity is not: each partition may
 fill its share, ceil(capacity / partitions), and sees no other's bookings. So a target is never overbooked by more than
 partitions - 1 units, and what a partition decides depends on its own log alone (docs/adr/0017).
+
+A tenant's quota of active jobs is booked in the same way and the same shares, one unit a job, in rows of tenants.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _STEP_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """Units of one target until a time (ms)."""
+    """Units of one target, or of one tenant's quota, until a time (ms)."""
 
     target_id: str
     units: float
@@ -35,7 +37,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class BookedRow:
-    """(until ms, units) of all bookings of one target in this partition, in order of time; never empty."""
+    """(until ms, units) of all bookings of one target or tenant in this partition, in order of time; never empty."""
 
     ends: tuple[tuple[int, float], ...]
 
@@ -45,6 +47,17 @@ class BookedRow:
 
 def booked_key(target_id: str) -> str:
     return ids.row_key("booked", target_id)
+
+
+def quota_key(tenant: str) -> str:
+    return ids.row_key("quota", tenant)
+
+
+def quota_of(row: JobRow | None) -> Booking | None:
+    """What a job takes of its tenant's quota: only while it is active, only if the tenant had one when it was sent."""
+    if row is None or row.request.tenant is None or row.phase.value != "active" or row.quota_until <= 0:
+        return None
+    return Booking(row.request.tenant, 1.0, row.quota_until)
 
 
 def booking_of(row: JobRow | None) -> Booking | None:
@@ -82,23 +95,44 @@ class Room:
     row: Callable[[str], BookedRow | None]
     shares: int = 1
     own: Booking | None = None
+    own_quota: Booking | None = None
 
     def refusal(self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings) -> str:
         """Why the job does not fit; empty = it fits. `capacity` in units, NaN = no limit is known."""
+        if over := self.over_quota(job, at, settings):
+            return over
         wanted = units_of(job, settings)
         if math.isnan(capacity) or wanted == 0:
             return ""
         share = float(math.ceil(capacity / self.shares))
         kept = self._kept(share, job, settings)
-        row = self.row(booked_key(target_id))
-        booked = row.units(at) if row is not None else 0.0
-        if self.own is not None and self.own.target_id == target_id and self.own.until > at:
-            booked -= self.own.units
+        booked = self._others(booked_key(target_id), target_id, self.own, at)
         if booked + wanted <= share - kept + 1e-9:
             return ""
-        of = f"{share:g}" if self.shares == 1 else f"{share:g} (of {capacity:g} over {self.shares} partitions)"
         reserve = f", {kept:g} kept for critical jobs" if kept else ""
-        return f"{booked:g} of {of} units of capacity booked{reserve}, needs {wanted:g}"
+        return f"{booked:g} of {self._of(share, capacity)} units of capacity booked{reserve}, needs {wanted:g}"
+
+    def over_quota(self, job: JobRequest, at: int, settings: RoutingSettings) -> str:
+        """Why the job's tenant may have no more active jobs, wherever they run; empty = it may."""
+        quota = settings.tenant_quotas.get(job.tenant) if job.tenant is not None else None
+        if job.tenant is None or quota is None:
+            return ""
+        share = math.ceil(quota / self.shares)
+        active = self._others(quota_key(job.tenant), job.tenant, self.own_quota, at)
+        if active + 1 <= share:
+            return ""
+        return f"tenant {job.tenant} has {active:g} of {self._of(share, quota)} active jobs (tenant_quotas)"
+
+    def _others(self, key: str, name: str, own: Booking | None, at: int) -> float:
+        """What other jobs have booked."""
+        row = self.row(key)
+        booked = row.units(at) if row is not None else 0.0
+        if own is not None and own.target_id == name and own.until > at:
+            booked -= own.units
+        return booked
+
+    def _of(self, share: float, whole: float) -> str:
+        return f"{share:g}" if self.shares == 1 else f"{share:g} (of {whole:g} over {self.shares} partitions)"
 
     def _kept(self, share: float, job: JobRequest, settings: RoutingSettings) -> float:
         """Of a single unit nothing is kept: nobody else could ever have it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from schemas.records import JobOutcome, JobRequest, JobResult, RoutingDecision, RoutingOutcome
 from streams.kit import ids
 from streams.kit.layer import Emission
-from streams.routing.bookings import booking_of, units_of, until
+from streams.routing.bookings import booking_of, quota_of, units_of, until
 from streams.routing.case import Ask
 from streams.routing.fleet import Fleet
 from streams.routing.plan import Plan, Preference
@@ -68,11 +68,12 @@ class Jobs:
             self._end(row, on.at)
         elif result.outcome is JobResult.FAILED and of_this_stay:
             self._failed(row, result, on)
-        if (held := booking_of(row)) is not None and booking_of(self.ledger.job(row.request.id)) != held:
+        after = self.ledger.job(row.request.id)
+        if any(of(row) not in (None, of(after)) for of in (booking_of, quota_of)):
             self._wake(on)
 
     def _wake(self, on: Occasion) -> None:
-        """Capacity is free again: the most urgent of those that wait are tried at once."""
+        """Capacity or a quota is free again: the most urgent of those that wait are tried at once."""
         for row in self.ledger.waiting(on.at - 1, self.router.settings.woken_max):
             self.retry(row, on)
 
@@ -120,6 +121,7 @@ class Jobs:
         decision_id = self._publish(row, plan, outcome, on)
         left = {row.target_id} - {plan.target_id, None}
         booked = units_of(row.request, self.router.settings) if plan.limited else 0.0
+        counted = routed and row.request.tenant in self.router.settings.tenant_quotas
         settled = replace(
             row,
             phase=Phase.ACTIVE if routed else Phase.WAITING,
@@ -133,6 +135,7 @@ class Jobs:
             retry_at=None if routed else self._retry_at(on.at),
             booked_units=booked,
             booked_until=until(on.at, self.router.settings) if booked else 0,
+            quota_until=until(on.at, self.router.settings) if counted else 0,
         )
         if not routed and _too_late(row.request, on.at):
             self._end(settled, on.at)

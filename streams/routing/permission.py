@@ -73,7 +73,8 @@ class Permissions:
         full = self.room.refusal(asset_id, capacity, self.job, self.at, self.settings)
         self.asked.append(Asked(asset_id, capacity, full))
         if full:
-            return Permission(False, (), (), (full,), by="capacity")
+            by = "quota" if self.room.over_quota(self.job, self.at, self.settings) else "capacity"
+            return Permission(False, (), (), (full,), by=by)
         answer = ask(self.hook, self.fleet.world, self.question(index))
         if answer.outcome is not Outcome.ALLOW:
             said = "policy error" if answer.outcome is Outcome.ERROR else "denied by policy"

@@ -111,6 +111,10 @@ class RoutingSettings(BaseModel):
         3_600, gt=0, le=31_536_000, description="s after which the booking of a job without an outcome is freed, "
         "rounded up to a minute. Source: ours; as job_hours.",
     )  # fmt: skip
+    tenant_quotas: dict[str, int] = Field(
+        {}, description="Tenant -> active jobs that it may have at once, over all targets; others have no limit. Each "
+        "partition gives its share, rounded up. Source: none, as long as nobody asks.",
+    )  # fmt: skip
     critical_reserve_share: float = Field(
         0.10, ge=0, le=1, description="Share of a target's capacity that only critical jobs may book, rounded up to a "
         "unit where there are two or more. Source: ours.",
@@ -166,10 +170,12 @@ class RoutingSettings(BaseModel):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _weights_name_terms(self) -> Self:
+    def _maps_make_sense(self) -> Self:
         _check("weights", self.weights)
         for tenant, weights in self.tenant_weights.items():
             _check(f"tenant_weights of {tenant}", weights)
+        if negative := sorted(tenant for tenant, quota in self.tenant_quotas.items() if quota < 0):
+            raise ValueError(f"tenant_quotas of {', '.join(negative)}: must be 0 or more")
         return self
 
 

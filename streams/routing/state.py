@@ -8,14 +8,14 @@
                                ├─ attempts_max reached ─► DONE
                                └─ deadline or job_ttl_s ──► gone
 
-At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 3, ...}`.
+At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 4, ...}`.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -26,15 +26,15 @@ from schemas.records import JobRequest
 from streams.kit import ids
 from streams.kit.layer import Emission, Step
 from streams.routing import learned
-from streams.routing.bookings import BookedRow, Booking, Room, booked_key, booking_of, changed
+from streams.routing.bookings import BookedRow, Booking, Room, booked_key, booking_of, changed, quota_key, quota_of
 from streams.routing.learned import LearnedRow
 from streams.routing.settings import RoutingSettings
 
 STATE_VERSION: Final = 2
 LEARNED_VERSION: Final = 3
 """Of rows of what is learned, which version 2 did not have and so refuses by version; the others are as before."""
-JOB_VERSION: Final = 3
-"""Of rows of jobs, which have `changed_at`; one of version 2 is read as a job that was never changed."""
+JOB_VERSION: Final = 4
+"""Of rows of jobs. Those of 2 have no `changed_at`, those of 3 no `quota_until`; both are read: never, no quota."""
 _SHARDS: Final = 256
 """Index rows of one target: keeps each of them short when a target has many jobs, since one is written whole."""
 
@@ -72,6 +72,7 @@ class JobRow:
     booked_units: float = 0.0
     booked_until: int = 0
     changed_at: int = 0
+    quota_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +154,24 @@ class Ledger:
                 self._reindex(before, job_id, add=False)
             if after is not None:
                 self._reindex(after, job_id, add=True)
-        self._rebook(booking_of(old), booking_of(row))
+        self._rebook(booking_of(old), booking_of(row), booked_key)
+        self._rebook(quota_of(old), quota_of(row), quota_key)
         self._staged[job_key(job_id)] = row
 
     def room(self, shares: int, job_id: str) -> Room:
-        return Room(self._booked, shares, booking_of(self.job(job_id)))
+        row = self.job(job_id)
+        return Room(self._booked, shares, booking_of(row), quota_of(row))
 
     def _booked(self, key: str) -> BookedRow | None:
         row = self._get(key)
         return row if isinstance(row, BookedRow) else None
 
-    def _rebook(self, before: Booking | None, after: Booking | None) -> None:
+    def _rebook(self, before: Booking | None, after: Booking | None, key_of: Callable[[str], str]) -> None:
         if before == after:
             return
         for booking, sign in ((before, -1), (after, 1)):
             if booking is not None:
-                key = booked_key(booking.target_id)
+                key = key_of(booking.target_id)
                 self._staged[key] = changed(self._booked(key), booking, sign)
 
     def learn(self, target_id: str, succeeded: bool, at: int, settings: RoutingSettings) -> None:
@@ -224,7 +227,7 @@ def decode(data: bytes) -> Row:
     fields = json.loads(data)
     version, kind = fields.pop("v", None), fields.pop("kind", None)
     own = {"learned": LEARNED_VERSION, "job": JOB_VERSION}.get(kind, STATE_VERSION)
-    if version != own and (kind, version) != ("job", 2):
+    if version != own and (kind, version) not in (("job", 2), ("job", 3)):
         raise StateVersionError(f"routing row of state version {version}, this is {own}: rebuild the table")
     if kind == "learned":
         return learned.row_of(fields["targets"])

@@ -368,6 +368,19 @@ def test_booking_ttl_s(make_rig):
         assert rig.route("two").outcome == outcome
 
 
+def test_tenant_quotas(make_rig):
+    for quotas, outcomes in (
+        ({}, ["routed", "routed"]),
+        ({"t": 1}, ["routed", "unroutable"]),
+        ({"u": 0}, ["routed"] * 2),
+    ):
+        rig = make_rig(tenant_quotas=quotas)
+        rig.asset("a")
+        assert [rig.route(f"job-{i}", tenant="t").outcome for i in range(2)] == outcomes
+    with pytest.raises(ValidationError, match="tenant_quotas of t: must be 0 or more"):
+        RoutingSettings(tenant_quotas={"t": -1})
+
+
 def test_critical_reserve_share(make_rig):
     for share, outcomes in ((0.0, ["routed", "routed"]), (0.5, ["routed", "unroutable"])):
         rig = make_rig(critical_reserve_share=share)
