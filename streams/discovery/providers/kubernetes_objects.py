@@ -1,0 +1,166 @@
+"""Objects of Kubernetes as assets. Pure.
+
+| object | asset's kind | id | state |
+|---|---|---|---|
+| Service | microservice; ExternalName: external_api | `k8s:<cluster>/<namespace>/service/<name>` | |
+| Deployment | microservice | `k8s:<cluster>/<namespace>/deployment/<name>` | available, unavailable |
+| Job | job_runner | `k8s:<cluster>/<namespace>/job/<name>` | active, complete, failed, suspended |
+| Node | infrastructure | `k8s:<cluster>/node/<name>` | ready, not_ready, cordoned |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from schemas.records import Asset, AssetKind, Capability, Endpoint
+from streams.discovery.providers.kubernetes_forms import Deployment, Job, Meta, Node, Service
+
+REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
+Item = dict[str, object]
+Fields = dict[str, object]
+CAPABILITIES, OWNER = "maestro.dev/capabilities", "maestro.dev/owner"
+
+
+class ObjectError(ValueError):
+    """What the API server gave is not an object of its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    name: str
+    prefix: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str = "") -> str:
+        within = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
+        return f"{self.prefix}{within}/{self.plural}"
+
+
+NODE = Kind("node", "/api/v1", "nodes", namespaced=False)
+SERVICE = Kind("service", "/api/v1", "services")
+DEPLOYMENT = Kind("deployment", "/apis/apps/v1", "deployments")
+JOB = Kind("job", "/apis/batch/v1", "jobs")
+KINDS = (NODE, SERVICE, DEPLOYMENT, JOB)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where all nodes are; None if they are not in one, or it is not known."""
+
+    region: str | None = None
+    zone: str | None = None
+
+
+def place_of(nodes: Iterable[Asset]) -> Place:
+    where = {(node.region, node.zone) for node in nodes}
+    regions, zones = {region for region, _ in where}, {zone for _, zone in where}
+    return Place(regions.pop() if len(regions) == 1 else None, zones.pop() if len(zones) == 1 else None)
+
+
+def asset_of(kind: Kind, cluster: str, place: Place, item: Item) -> Asset:
+    """Raises ObjectError."""
+    try:
+        meta, fields = _READ[kind.name](cluster, place, item)
+        return Asset.model_validate({**_common(kind, cluster, meta), **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ObjectError(f"a {kind.name} that is none: {where}: {first['msg']}") from error
+
+
+def _common(kind: Kind, cluster: str, meta: Meta) -> dict[str, object]:
+    said = {name.strip() for name in meta.annotations.get(CAPABILITIES, "").split(",")} - {""}
+    return {
+        "id": f"k8s:{cluster}/{_within(kind.name, meta)}",
+        "name": meta.name,
+        "owner": meta.annotations.get(OWNER) or None,
+        "capabilities": tuple(Capability(name=name) for name in sorted(said)),
+        "strong_keys": (f"k8s-uid:{meta.uid}",),
+    }
+
+
+def _within(kind: str, meta: Meta) -> str:
+    return f"{meta.namespace}/{kind}/{meta.name}" if meta.namespace else f"{kind}/{meta.name}"
+
+
+def _labels(meta: Meta, **own: str) -> dict[str, str]:
+    return {**meta.labels, **({"namespace": meta.namespace} if meta.namespace else {}), **own}
+
+
+def _service(_cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
+    found = Service.model_validate(item)
+    meta, spec = found.metadata, found.spec
+    if spec.type == "ExternalName":
+        return meta, {"kind": AssetKind.EXTERNAL_API, "labels": _labels(meta, external_name=spec.external_name)}
+    dns = f"{meta.name}.{meta.namespace}.svc"
+    own = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
+    addresses = [ip for ip in (*own, *found.status.load_balancer.addresses()) if ip != "None"]
+    brackets = [f"[{ip}]" if ":" in ip else ip for ip in addresses]
+    return meta, {
+        "kind": AssetKind.MICROSERVICE,
+        "region": place.region,
+        "zone": place.zone,
+        "labels": _labels(meta),
+        "endpoints": tuple(Endpoint(type=p.scheme, url=f"{p.scheme}://{dns}:{p.port}") for p in spec.ports),
+        "weak_keys": tuple(dict.fromkeys(f"address:{ip}:{p.port}" for ip in brackets for p in spec.ports)),
+    }
+
+
+def _deployment(cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
+    found = Deployment.model_validate(item)
+    meta, containers = found.metadata, found.spec.template.spec.containers
+    available = any(c.type == "Available" and c.status == "True" for c in found.status.conditions)
+    state = "available" if available else "unavailable"
+    image = containers[0].image if containers else ""
+    return meta, {
+        "kind": AssetKind.MICROSERVICE,
+        "region": place.region,
+        "zone": place.zone,
+        "version": meta.labels.get("app.kubernetes.io/version") or image or None,
+        "labels": _labels(meta, state=state, replicas=str(found.spec.replicas)),
+        "endpoints": (_healed(cluster, "deployment", meta),),
+    }
+
+
+def _job(_cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
+    found = Job.model_validate(item)
+    over = {c.type for c in found.status.conditions if c.status == "True"}
+    state = next((word for word in ("Failed", "Complete", "Suspended") if word in over), "Active").lower()
+    labels = _labels(found.metadata, state=state)
+    kind = AssetKind.JOB_RUNNER
+    return found.metadata, {"kind": kind, "region": place.region, "zone": place.zone, "labels": labels}
+
+
+def _node(cluster: str, _place: Place, item: Item) -> tuple[Meta, Fields]:
+    found = Node.model_validate(item)
+    meta, status = found.metadata, found.status
+    ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions)
+    state = "not_ready" if not ready else "cordoned" if found.spec.unschedulable else "ready"
+    return meta, {
+        "kind": AssetKind.INFRASTRUCTURE,
+        "region": meta.labels.get(REGION),
+        "zone": meta.labels.get(ZONE),
+        "failure_domain": f"k8s:{cluster}/node/{meta.name}",
+        "version": status.node_info.kubelet_version or None,
+        "capacity_units": status.allocatable.cpus(),
+        "labels": _labels(meta, state=state),
+        "endpoints": (_healed(cluster, "node", meta),),
+        "weak_keys": tuple(f"address:{a.address}" for a in status.addresses if a.type == "InternalIP"),
+    }
+
+
+def _healed(cluster: str, kind: str, meta: Meta) -> Endpoint:
+    """What healing acts on, if `executors.clusters` has the cluster."""
+    return Endpoint(type="kubernetes", url=f"kubernetes:{cluster}/{_within(kind, meta)}")
+
+
+_READ: dict[str, Callable[[str, Place, Item], tuple[Meta, Fields]]] = {
+    "service": _service,
+    "deployment": _deployment,
+    "job": _job,
+    "node": _node,
+}

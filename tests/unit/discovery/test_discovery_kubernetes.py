@@ -1,0 +1,413 @@
+"""The Kubernetes provider against a server that lists and watches as the API server does, with its faults.
+
+Where KUBECONFIG names a cluster, what only reads runs against that too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes_server import ApiServer
+
+from schemas.records import AssetKind, Op
+from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
+from streams.discovery.providers.kubernetes import KubernetesProvider
+from streams.discovery.providers.kubernetes_objects import DEPLOYMENT, SERVICE, ObjectError
+from streams.discovery.providers.poll import poll_once, run_all
+from streams.discovery.settings import PollSettings
+from streams.remote.kubernetes_access import AccessError, from_environment, given, in_cluster, kubeconfig
+from streams.remote.kubernetes_api import BrokenError, GoneError, KubernetesApi, KubernetesError
+
+
+@pytest.fixture
+def server():
+    running = ApiServer()
+    running.put(node("n1"))
+    running.put(service("kubernetes", namespace="default", ip="10.96.0.1", port=443))
+    yield running
+    running.stop()
+
+
+def meta(name, namespace="shop", **more):
+    place = {"namespace": namespace} if namespace else {}
+    return {"name": name, "uid": f"u-{namespace}-{name}", **place, **more}
+
+
+def service(name, ip="10.96.0.7", port=80, namespace="shop", **more):
+    spec = {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ports": [{"port": port, "protocol": "TCP"}]}
+    return {"kind": "Service", "metadata": meta(name, namespace, **more), "spec": spec, "status": {"loadBalancer": {}}}
+
+
+def node(name, region="eu-west-1", zone="eu-west-1a", ready="True", **spec):
+    labels = {"topology.kubernetes.io/region": region, "topology.kubernetes.io/zone": zone}
+    status = {
+        "conditions": [{"type": "Ready", "status": ready, "lastHeartbeatTime": "2026-01-01T00:00:00Z"}],
+        "allocatable": {"cpu": "3920m", "memory": "1Gi"},
+        "addresses": [{"type": "InternalIP", "address": "10.0.0.5"}, {"type": "Hostname", "address": name}],
+        "nodeInfo": {"kubeletVersion": "v1.34.1"},
+    }
+    return {"kind": "Node", "metadata": meta(name, "", labels=labels), "spec": spec, "status": status}
+
+
+def deployment(name, **more):
+    template = {"spec": {"containers": [{"name": "c", "image": "shop/web:1.4"}]}}
+    status = {"conditions": [{"type": "Available", "status": "True"}]}
+    spec = {"replicas": 3, "template": template}
+    return {"kind": "Deployment", "metadata": meta(name, **more), "spec": spec, "status": status}
+
+
+def job(name, *conditions):
+    status = {"conditions": [{"type": c, "status": "True"} for c in conditions]}
+    return {"kind": "Job", "metadata": meta(name), "spec": {}, "status": status}
+
+
+def provider_of(server, page_objects=500, **more):
+    access = given(server.url, token=server.token)
+    return KubernetesProvider(access, "prod", resume_s=0.01, api=KubernetesApi(access, 5, page_objects), **more)
+
+
+async def listed(provider):
+    return {asset.id: asset for asset in await asyncio.to_thread(lambda items: [*items], await provider.list())}
+
+
+class Watched:
+    """A provider that has been listed and is being watched; `next` waits for what it says."""
+
+    def __init__(self, provider):
+        self.provider, self.stream = provider, None
+
+    async def __aenter__(self):
+        await listed(self.provider)
+        self.stream = self.provider.watch()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.stream.aclose()
+
+    async def next(self):
+        return await asyncio.wait_for(anext(self.stream), 5)
+
+
+async def until(true):
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError("it did not come about in 5 s")
+
+
+@pytest.mark.parametrize("cluster", ["local", "KUBECONFIG"])
+async def test_a_cluster_is_listed_and_then_watched_without_a_gap(cluster, server):
+    if cluster == "KUBECONFIG":
+        if not os.environ.get("KUBECONFIG"):
+            pytest.skip("KUBECONFIG names no API server")
+        provider = KubernetesProvider(from_environment(os.environ), "prod")
+    else:
+        provider = provider_of(server)
+    found = await listed(provider)
+    api = found["k8s:prod/default/service/kubernetes"]
+    assert api.strong_keys[0].startswith("k8s-uid:")
+    assert api.weak_keys[0].startswith("address:")
+    assert any(a.kind is AssetKind.INFRASTRUCTURE and a.capacity_units > 0 for a in found.values())
+    try:
+        async with asyncio.timeout(1):
+            async for change in provider.watch():
+                assert isinstance(change, Change)
+    except TimeoutError:
+        pass  # it neither ended nor raised
+
+
+async def test_objects_become_assets(server):
+    notes = {"maestro.dev/capabilities": "ocr, translate", "maestro.dev/owner": "team-shop"}
+    server.put(deployment("web", labels={"app": "web"}, annotations=notes))
+    server.put(job("nightly", "Complete"))
+    server.put(job("hourly"))
+    server.put(service("six", ip="fd00::7"))
+    server.put(service("headless", ip="None"))
+    assets = await listed(provider_of(server))
+    web = assets["k8s:prod/shop/deployment/web"]
+    assert (web.kind, web.owner, web.version) == (AssetKind.MICROSERVICE, "team-shop", "shop/web:1.4")
+    assert (web.region, web.zone) == ("eu-west-1", "eu-west-1a")
+    assert [c.name for c in web.capabilities] == ["ocr", "translate"]
+    assert web.labels == {"app": "web", "namespace": "shop", "state": "available", "replicas": "3"}
+    assert [e.url for e in web.endpoints] == ["kubernetes:prod/shop/deployment/web"]
+    assert web.strong_keys == ("k8s-uid:u-shop-web",)
+    n1 = assets["k8s:prod/node/n1"]
+    assert (n1.region, n1.zone, n1.capacity_units, n1.version) == ("eu-west-1", "eu-west-1a", 3.92, "v1.34.1")
+    assert (n1.labels["state"], n1.weak_keys) == ("ready", ("address:10.0.0.5",))
+    assert [e.url for e in n1.endpoints] == ["kubernetes:prod/node/n1"]
+    assert assets["k8s:prod/shop/job/nightly"].labels["state"] == "complete"
+    assert assets["k8s:prod/shop/job/hourly"].labels["state"] == "active"
+    six, headless = assets["k8s:prod/shop/service/six"], assets["k8s:prod/shop/service/headless"]
+    assert six.weak_keys == ("address:[fd00::7]:80",)
+    assert (headless.weak_keys, headless.endpoints[0].url) == ((), "tcp://headless.shop.svc:80")
+
+
+async def test_a_region_is_told_of_workloads_only_if_all_nodes_are_in_it(server):
+    server.put(node("n2", zone="eu-west-1b"))
+    asset = (await listed(provider_of(server)))["k8s:prod/default/service/kubernetes"]
+    assert (asset.region, asset.zone) == ("eu-west-1", None)
+
+
+async def test_a_node_elsewhere_asks_for_a_listing(server):
+    async with Watched(provider_of(server)) as watched:
+        server.put(node("n2", region="us-east-1"))
+        assert (await watched.next()).asset_id == "k8s:prod/node/n2"
+        assert isinstance(await watched.next(), Relist)
+
+
+async def test_nodes_not_ready_and_cordoned(server):
+    server.put(node("n2", ready="Unknown"))
+    server.put(node("n3", unschedulable=True))
+    assets = await listed(provider_of(server))
+    assert [assets[f"k8s:prod/node/{n}"].labels["state"] for n in ("n2", "n3")] == ["not_ready", "cordoned"]
+
+
+async def test_changes_are_told_and_a_deletion_is_one(server):
+    server.put(service("a"))
+    async with Watched(provider_of(server)) as watched:
+        server.put(service("b", ip="10.96.0.8"))
+        added = await watched.next()
+        assert (added.asset_id, added.asset.weak_keys) == ("k8s:prod/shop/service/b", ("address:10.96.0.8:80",))
+        server.put(service("b", ip="10.96.0.9"))
+        assert (await watched.next()).asset.weak_keys == ("address:10.96.0.9:80",)
+        server.delete(service("a"))
+        assert await watched.next() == Change("k8s:prod/shop/service/a", None)
+
+
+async def test_a_heartbeat_is_no_change(server):
+    async with Watched(provider_of(server)) as watched:
+        beat = node("n1")
+        beat["status"]["conditions"][0]["lastHeartbeatTime"] = "2026-01-01T00:00:10Z"
+        server.put(beat)
+        server.put(node("n1", ready="False"))
+        assert (await watched.next()).asset.labels["state"] == "not_ready"
+
+
+@pytest.mark.parametrize("fault", ["cut", "end", 503, 429])
+async def test_a_broken_stream_resumes_where_it_was(server, fault):
+    async with Watched(provider_of(server)) as watched:
+        server.put(service("a"))
+        await watched.next()
+        at = server.version
+        if isinstance(fault, int):
+            server.faults = ["end", fault]
+        else:
+            server.fault(fault)
+        coming = asyncio.create_task(watched.next())
+        await until(lambda: len(server.watches("services")) >= 2 and not server.faults)
+        server.put(service("b", ip="10.96.0.8"))
+        assert (await coming).asset_id == "k8s:prod/shop/service/b"
+    assert set(server.watches("services")[1:]) == {str(at)}
+    assert len(server.lists("services")) == 1
+
+
+async def test_a_bookmark_moves_the_version_and_is_no_change(server):
+    async with Watched(provider_of(server)) as watched:
+        coming = asyncio.create_task(watched.next())
+        await until(lambda: len(server.streams) == 4)
+        server.bookmark()
+        await until(lambda: server.told == ["BOOKMARK"] * 4)
+        at = server.floor = server.version  # what the list had is gone; the bookmark's version is not
+        server.fault("end")
+        await until(lambda: len(server.watches("services")) == 2)
+        server.put(service("b"))
+        assert (await coming).asset_id == "k8s:prod/shop/service/b"
+    assert server.watches("services")[1] == str(at)
+    assert all(r["allowWatchBookmarks"] == "true" for _, r in server.requests if "watch" in r)
+
+
+@pytest.mark.parametrize("fault", [410, "error 410"])
+async def test_410_asks_for_a_listing_and_ends_the_watch(server, fault):
+    server.faults = [fault]
+    async with Watched(provider_of(server)) as watched:
+        assert isinstance(await watched.next(), Relist)
+        with pytest.raises(StopAsyncIteration):
+            await watched.next()
+
+
+async def test_410_after_410_without_an_event_is_a_failure_so_that_the_runner_waits(server):
+    provider = provider_of(server)
+    server.faults = [410, 410]
+    async with Watched(provider) as watched:
+        assert isinstance(await watched.next(), Relist)
+    async with Watched(provider) as watched:
+        with pytest.raises(GoneError):
+            await watched.next()
+
+
+async def test_run_after_410_what_was_missed_is_in_the_next_listing(server):
+    gone = service("a")
+    server.put(gone)
+    events = []
+
+    async def publish(event):
+        events.append(event)
+        if event.op is Op.SNAPSHOT_COMPLETE and sum(e.op is Op.SNAPSHOT_COMPLETE for e in events) == 1:
+            server.delete(gone)
+            server.put(service("b"))
+            server.floor = server.version
+
+    times = itertools.count(1)
+    task = asyncio.create_task(run_all([provider_of(server)], publish, lambda: next(times), PollSettings(retry_s=60)))
+    await until(lambda: sum(e.op is Op.SNAPSHOT_COMPLETE for e in events) >= 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    first, second = [
+        {e.asset_id for e in events if e.snapshot_id == s} for s in dict.fromkeys(e.snapshot_id for e in events)
+    ][:2]
+    assert first - second == {"k8s:prod/shop/service/a"}
+    assert second - first == {"k8s:prod/shop/service/b"}
+    assert Op.SOURCE_FAILED not in {e.op for e in events}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{\n",
+        b'{"type":"ADDED"}\n',
+        b'{"type":"SOMETHING","object":{"metadata":{"resourceVersion":"1"}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"x","uid":"u"}}}\n',
+        b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"etcd"}}\n',
+    ],
+)
+async def test_a_line_that_is_no_event_raises(server, line):
+    server.raw = [line]
+    async with Watched(provider_of(server)) as watched:
+        with pytest.raises(KubernetesError, match="WATCH /api/v1/services"):
+            await watched.next()
+
+
+async def test_an_object_that_is_none_raises_and_names_the_fault(server):
+    server.raw = [b'{"type":"ADDED","object":{"metadata":{"resourceVersion":"7","name":"x"},"spec":{}}}\n']
+    async with Watched(provider_of(server)) as watched:
+        with pytest.raises(ObjectError, match=r"a service that is none: metadata\.uid"):
+            await watched.next()
+
+
+async def test_lines_end_at_line_feeds_only(server):
+    thing = service("a", annotations={"maestro.dev/owner": "team\u0085\u2028x"})
+    thing["metadata"]["resourceVersion"] = "900"
+    text = json.dumps({"type": "ADDED", "object": thing}, ensure_ascii=False)
+    server.raw = [text.encode()[:60], text.encode()[60:] + b"\n"]
+    async with Watched(provider_of(server)) as watched:
+        assert (await watched.next()).asset.owner == "team\u0085\u2028x"
+
+
+async def test_a_server_that_stays_away_is_a_failure(server):
+    server.faults = [503] * 9
+    async with Watched(provider_of(server)) as watched:
+        with pytest.raises(BrokenError, match="status 503"):
+            await watched.next()
+    assert len(server.watches("services")) == 5
+
+
+async def test_ten_thousand_objects_in_pages(server):
+    for i in range(10_000):
+        server.put(service(f"s{i}", ip=f"10.{i // 65536}.{i // 256 % 256}.{i % 256}"))
+    assert len(await listed(provider_of(server))) == 10_002
+    asked = server.lists("services")
+    assert len(asked) == 21
+    assert {r["limit"] for r in asked} == {"500"}
+
+
+async def test_a_page_that_is_no_longer_kept_begins_the_list_anew(server):
+    for i in range(4):
+        server.put(service(f"s{i}"))
+    server.page_faults = [410]
+    assert len(await listed(provider_of(server, page_objects=2))) == 6
+    assert sum("continue" not in r for r in server.lists("services")) == 2
+
+
+async def test_half_a_listing_is_a_failure_and_no_snapshot(server):
+    for i in range(4):
+        server.put(service(f"s{i}"))
+    server.page_faults = [500]
+    events = await poll_once(provider_of(server, page_objects=2), lambda: 1, PollSettings())
+    assert [e.op.value for e in events] == ["snapshot_begin", "upsert", "source_failed"]
+    assert "status 500" in events[-1].reason
+
+
+async def test_one_namespace_and_only_some_kinds(server):
+    server.put(service("a"))
+    provider = provider_of(server, namespace="shop", kinds=(SERVICE, DEPLOYMENT))
+    assert list(await listed(provider)) == ["k8s:prod/shop/service/a"]
+    assert (provider.source, provider.scope) == ("k8s:prod/shop", "cluster/prod/shop")
+    assert [path for path, _ in server.requests] == [
+        "/api/v1/namespaces/shop/services",
+        "/apis/apps/v1/namespaces/shop/deployments",
+    ]
+
+
+def test_it_is_a_provider_that_lists_and_watches(server):
+    provider = provider_of(server)
+    assert isinstance(provider, DiscoveryProvider)
+    assert isinstance(provider, Listing)
+    assert isinstance(provider, Watching)
+
+
+async def test_the_token_is_shown_and_a_file_is_read_anew(server, tmp_path):
+    server.token = "second"
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    provider = KubernetesProvider(given(server.url, token_file=file), "prod")
+    with pytest.raises(KubernetesError, match="status 401"):
+        await listed(provider)
+    file.write_text("second\n")
+    assert len(await listed(provider)) == 2
+
+
+def config(tmp_path: Path, user, cluster=None) -> Path:
+    file = tmp_path / "config"
+    entries = {
+        "current-context": "dev",
+        "contexts": [{"name": "dev", "context": {"cluster": "c1", "user": "me"}}],
+        "clusters": [{"name": "c1", "cluster": {"server": "http://127.0.0.1:1/", **(cluster or {})}}],
+        "users": [{"name": "me", "user": user}],
+    }
+    file.write_text(yaml.safe_dump(entries))
+    return file
+
+
+def test_a_kubeconfig(tmp_path):
+    access = from_environment({"KUBECONFIG": str(config(tmp_path, {"token": "t"}))})
+    assert (access.url, access.cluster) == ("http://127.0.0.1:1", "c1")
+    assert access.headers()["authorization"] == "Bearer t"
+    assert "'t'" not in repr(access)
+    (tmp_path / "tok").write_text("u\n")
+    assert kubeconfig(config(tmp_path, {"tokenFile": "tok"})).headers()["authorization"] == "Bearer u"
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "why"),
+    [
+        ({"exec": {"command": "aws"}}, {}, "comes from a program"),
+        ({}, {"certificate-authority": "none.crt"}, "cannot be read"),
+        ({}, {"certificate-authority-data": base64.b64encode(b"no PEM").decode()}, "cannot be read"),
+        ({}, {"certificate-authority-data": "%"}, "cannot be read"),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_used_says_why(tmp_path, user, cluster, why):
+    with pytest.raises(AccessError, match=why):
+        kubeconfig(config(tmp_path, user, cluster))
+
+
+def test_a_context_that_is_not_there(tmp_path):
+    with pytest.raises(AccessError, match="contexts has no 'prod'"):
+        kubeconfig(config(tmp_path, {}), "prod")
+
+
+def test_a_pods_own_account(tmp_path):
+    environment = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}
+    with pytest.raises(AccessError, match="neither KUBECONFIG"):
+        in_cluster(environment, tmp_path)
+    (tmp_path / "token").write_text("t")
+    with pytest.raises(AccessError, match=r"ca\.crt: the certificate cannot be read"):
+        in_cluster(environment, tmp_path)
