@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,27 +82,53 @@ async def test_each_source_is_run_once_and_taken_over(kafka: str, unique: str) -
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def test_the_command_takes_over_from_one_that_was_killed(kafka: str, unique: str, tmp_path: Path) -> None:
+@pytest.fixture
+def start(kafka: str, unique: str, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """`start()` -> one more `maestro discover` of the same file."""
     fleet = tmp_path / f"{unique}.json"
     fleet.write_text(json.dumps([{"id": f"{unique}-a"}]))
-    environment = os.environ | {
-        "MAESTRO_BROKER": kafka,
-        "MAESTRO_APP_ID": unique,
-        "MAESTRO_SESSION_TIMEOUT_S": "6",
-    }
+    own = {"MAESTRO_BROKER": kafka, "MAESTRO_APP_ID": unique, "MAESTRO_SESSION_TIMEOUT_S": "6"}
     command = [sys.executable, "-m", "topology", "discover", "--file", str(fleet)]
-    running = [subprocess.Popen(command, env=environment)]
-    try:
-        first = _epoch_above(0, kafka, unique)
-        running.append(subprocess.Popen(command, env=environment))
-        running[0].kill()
-        assert _epoch_above(first, kafka, unique) > first
-        running[1].send_signal(signal.SIGTERM)
-        assert running[1].wait(20) == 0
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def one_more() -> subprocess.Popen[bytes]:
+        running.append(subprocess.Popen(command, env=os.environ | own))
+        return running[-1]
+
+    yield one_more
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def test_the_command_takes_over_from_one_that_was_killed(
+    kafka: str, unique: str, start: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    killed = start()
+    first = _epoch_above(0, kafka, unique)
+    other = start()
+    killed.kill()
+    _epoch_above(first, kafka, unique)
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(20) == 0
+
+
+def test_one_that_was_paused_for_longer_than_its_session_goes_on_with_a_new_epoch_or_none(
+    kafka: str, unique: str, start: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    paused = start()
+    first = _epoch_above(0, kafka, unique)
+    paused.send_signal(signal.SIGSTOP)
+    other = start()
+    second = _epoch_above(first, kafka, unique)
+    paused.send_signal(signal.SIGCONT)
+    _epoch_above(second, kafka, unique)  # it is back in the group, so that the slots are claimed anew
+    assert paused.poll() is None
+    for process in (paused, other):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    listings = [e.epoch or 0 for e in said(kafka, f"static:{unique}") if e.op is Op.SNAPSHOT_COMPLETE]
+    assert listings == sorted(listings)
 
 
 def _epoch_above(epoch: int, kafka: str, unique: str) -> int:
