@@ -10,6 +10,9 @@ import base64
 import itertools
 import json
 import os
+import shutil
+import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from kubernetes_server import ApiServer
 
 from schemas.records import AssetKind, Op
 from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
-from streams.discovery.providers.kubernetes import KubernetesProvider
+from streams.discovery.providers.kubernetes import KubernetesProvider, provider
 from streams.discovery.providers.kubernetes_objects import DEPLOYMENT, SERVICE, ObjectError
 from streams.discovery.providers.poll import poll_once, run_all
 from streams.discovery.settings import PollSettings
@@ -376,6 +379,12 @@ def config(tmp_path: Path, user, cluster=None) -> Path:
     return file
 
 
+def test_the_plug_in_speaks_for_the_cluster_that_kubeconfig_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(config(tmp_path, {"token": "t"})))
+    made = provider()
+    assert (made.source, made.scope) == ("k8s:c1", "cluster/c1")
+
+
 def test_a_kubeconfig(tmp_path):
     access = from_environment({"KUBECONFIG": str(config(tmp_path, {"token": "t"}))})
     assert (access.url, access.cluster) == ("http://127.0.0.1:1", "c1")
@@ -411,3 +420,71 @@ def test_a_pods_own_account(tmp_path):
     (tmp_path / "token").write_text("t")
     with pytest.raises(AccessError, match=r"ca\.crt: the certificate cannot be read"):
         in_cluster(environment, tmp_path)
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """A self-made certificate of 127.0.0.1 that is its own authority, and serves as the client's too."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "ca.pem")]
+    subprocess.run([*made, *names, *files], check=True, capture_output=True)
+    return tmp_path
+
+
+@pytest.fixture
+def secured(certificates):
+    """Speaks TLS and takes only clients that show the certificate."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates / "ca.pem", certificates / "key.pem")
+    tls.load_verify_locations(certificates / "ca.pem")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    running = ApiServer(tls)
+    running.put(node("n1"))
+    yield running
+    running.stop()
+
+
+def of_file(file):
+    return base64.b64encode(file.read_bytes()).decode()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a_kubeconfig_with_an_authority_and_a_certificate(secured, certificates, tmp_path, inline):
+    ca, key = certificates / "ca.pem", certificates / "key.pem"
+    if inline:
+        user = {"client-certificate-data": of_file(ca), "client-key-data": of_file(key)}
+        cluster = {"certificate-authority-data": of_file(ca)}
+    else:
+        user, cluster = {"client-certificate": "ca.pem", "client-key": "key.pem"}, {"certificate-authority": "ca.pem"}
+    access = kubeconfig(config(tmp_path, user, {**cluster, "server": secured.url}))
+    provider = KubernetesProvider(access)
+    assert list(await listed(provider)) == ["k8s:c1/node/n1"]
+    stream = provider.watch()
+    secured.put(service("a"))
+    assert (await asyncio.wait_for(anext(stream), 5)).asset_id == "k8s:c1/shop/service/a"
+    await stream.aclose()
+
+
+async def test_a_server_that_its_authority_did_not_sign_is_not_talked_to(secured, certificates, tmp_path):
+    ca, key = certificates / "ca.pem", certificates / "key.pem"
+    user = {"client-certificate-data": of_file(ca), "client-key-data": of_file(key)}
+    with pytest.raises(BrokenError, match="CERTIFICATE_VERIFY_FAILED"):
+        await listed(KubernetesProvider(kubeconfig(config(tmp_path, user, {"server": secured.url}))))
+    cluster = {"server": secured.url, "insecure-skip-tls-verify": True}
+    assert await listed(KubernetesProvider(kubeconfig(config(tmp_path, user, cluster))))
+    assert secured.lists("nodes")
+
+
+async def test_an_object_made_anew_under_its_name_is_the_same_asset_with_another_uid(server, story):
+    s, cluster = story(), provider_of(server)
+    before = (await listed(cluster))["k8s:prod/node/n1"]
+    again = node("n1")
+    again["metadata"]["uid"] = "another"
+    server.put(again)
+    after = (await listed(cluster))["k8s:prod/node/n1"]
+    s.upsert(cluster.source, before, at=1)
+    s.upsert(cluster.source, after, at=2)
+    assert s.registry["k8s:prod/node/n1"].strong_keys == ("k8s-uid:another",)
