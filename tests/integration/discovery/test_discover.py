@@ -19,9 +19,16 @@ from schemas.codec import decode
 from schemas.records import Asset, DiscoveryEvent, Op
 from topology.admin import TopicAdmin, wanted_topics
 from topology.discover.command import Discovering, claims_topic
+from topology.embedded import EmbeddedKafka
 from topology.settings import Settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def kafka(own_broker: EmbeddedKafka) -> str:
+    """Not the run's broker: the product's own topics are made here, and others make `dead-letters` there."""
+    return own_broker.bootstrap
 
 
 class Source:
