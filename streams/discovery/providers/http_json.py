@@ -20,8 +20,9 @@ def client_of(url: str, headers: Mapping[str, str] | None = None, timeout_s: flo
         return httpx.AsyncClient(
             base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout_s, trust_env=False, follow_redirects=False
         )
-    except (httpx.InvalidURL, ValueError) as error:
-        raise SourceAnswerError(f"{url}: {error}") from error
+    except (httpx.InvalidURL, ValueError) as error:  # its text may hold the password, so it is not told
+        told = url.rpartition("@")[2]
+        raise SourceAnswerError(f"{told!r} is no address or a header is no ASCII: {type(error).__name__}") from None
 
 
 async def get_json(

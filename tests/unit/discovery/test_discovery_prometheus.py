@@ -262,6 +262,8 @@ async def test_a_server_that_is_away_is_an_error_without_its_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-async def test_an_address_that_is_none_is_an_error() -> None:
-    with pytest.raises(SourceAnswerError):
-        await PrometheusProvider("http://[::1").list()
+async def test_an_address_that_is_none_is_an_error_without_its_password() -> None:
+    for url in ("http://user:hunter2@[::1", "http://user:hunter2/x@h", "http://user:hunter2@h:port"):
+        with pytest.raises(SourceAnswerError, match="is no address") as caught:
+            await PrometheusProvider(url).list()
+        assert "hunter2" not in str(caught.value)
