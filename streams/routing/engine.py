@@ -9,6 +9,7 @@ from streams.kit.layer import Event, Step
 from streams.policy.port import PolicyHook
 from streams.routing.fleet import Fleet
 from streams.routing.jobs import Jobs, Occasion, due_at, over
+from streams.routing.leaving import PACE_MS, LeavingRow, place_of
 from streams.routing.occasions import content_of, health_of, may_help
 from streams.routing.router import JobRouter
 from streams.routing.settings import RoutingSettings
@@ -53,19 +54,38 @@ class RoutingLayer:
             return Step()
         ledger = Ledger(rows)
         jobs, occasion = Jobs(self.router, view, ledger), Occasion(now, event.cause_id, content_of(event))
-        for row in ledger.jobs_in(target_keys(asset_id)) if asset_id is not None else ():
-            why = self.router.reasons_to_leave(view, row.request, asset_id) if asset_id is not None else []
-            if why:
-                jobs.leave(row, "; ".join(why), occasion)
+        if asset_id is not None:
+            self._move(jobs, asset_id, occasion)
         if helps:
             jobs.try_waiting(occasion)
         return ledger.step()
 
+    def _move(self, jobs: Jobs, asset_id: str, on: Occasion, after: tuple[int, str] = (-1, "")) -> None:
+        """Moves jobs behind `after` away from a target that may no longer have them; of many, the rest later."""
+        ledger, moved, last = jobs.ledger, 0, after
+        for row in ledger.jobs_in(target_keys(asset_id)):
+            if place_of(row) <= after:
+                continue
+            if moved >= self.router.settings.moved_max:
+                ledger.leaving(asset_id, LeavingRow(asset_id, *last, on.at + PACE_MS, on.cause_id))
+                return
+            if why := self.router.reasons_to_leave(jobs.fleet, row.request, asset_id):
+                jobs.leave(row, "; ".join(why), on)
+                moved += 1
+            last = place_of(row)
+        ledger.leaving(asset_id, None)
+
     def due_at(self, row: Row) -> int | None:
+        if isinstance(row, LeavingRow):
+            return row.due_at
         return due_at(row) if isinstance(row, JobRow) else None
 
     def on_timer(self, rows: Mapping[str, Row], view: Fleet, key: str, now: int) -> Step[Row]:
         row, ledger = rows.get(key), Ledger(rows)
+        if isinstance(row, LeavingRow):
+            occasion = Occasion(now, row.cause_id, ("leaving", row.asset_id, now))
+            self._move(Jobs(self.router, view, ledger), row.asset_id, occasion, (row.urgency, row.job_id))
+            return ledger.step()
         if not isinstance(row, JobRow):
             return Step()
         if over(row, now):

@@ -152,6 +152,10 @@ class RoutingSettings(BaseModel):
         3_600, gt=0, le=31_536_000, description="s that an ended job is remembered, so that its request, sent again, "
         "starts nothing. Source: ours.",
     )  # fmt: skip
+    moved_max: int = Field(
+        256, ge=1, le=100_000, description="Jobs, the most urgent first, that move at once when their target falls ill "
+        "or goes; the others in as many at a time, 0.1 s apart. Source: ours; 15 to 100 ms of decisions.",
+    )  # fmt: skip
     retried_max: int = Field(
         64, ge=0, le=100_000, description="Waiting jobs, the most urgent first and of these the least recently tried, "
         "that one record of the view (asset, incident, policy) tries at once; the others with the next such record "

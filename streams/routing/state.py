@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
 from heapq import nsmallest
@@ -28,6 +28,7 @@ from streams.kit.layer import Emission, Step
 from streams.routing import learned
 from streams.routing.bookings import BookedRow, Booking, Room, booked_key, booking_of, changed, quota_key, quota_of
 from streams.routing.learned import LearnedRow
+from streams.routing.leaving import LeavingRow, leaving_key, place_of, urgency_of
 from streams.routing.settings import RoutingSettings
 
 STATE_VERSION: Final = 2
@@ -82,7 +83,7 @@ class IndexRow:
     job_ids: tuple[str, ...]
 
 
-Row = JobRow | IndexRow | BookedRow | LearnedRow
+Row = JobRow | IndexRow | BookedRow | LearnedRow | LeavingRow
 
 
 @lru_cache(maxsize=4096)
@@ -127,7 +128,7 @@ class Ledger:
 
     def jobs_in(self, keys: tuple[str, ...]) -> list[JobRow]:
         """The jobs that these index rows name, the most urgent first, then by id."""
-        return sorted(self._named(keys), key=lambda row: (_urgency(row.request), row.request.id))
+        return sorted(self._named(keys), key=place_of)
 
     def waiting(self, tried_by: float, most: int) -> list[JobRow]:
         """At most so many of the jobs that wait, of those last tried at `tried_by` (ms) or before.
@@ -136,7 +137,7 @@ class Ledger:
         behind its like, so that the next steps come to the others.
         """
         old = (row for row in self._named(waiting_keys()) if row.tried_at <= tried_by)
-        return nsmallest(most, old, key=lambda row: (_urgency(row.request), row.tried_at, row.request.id))
+        return nsmallest(most, old, key=lambda row: (urgency_of(row.request), row.tried_at, row.request.id))
 
     def _named(self, keys: tuple[str, ...]) -> Iterator[JobRow]:
         for key in keys:
@@ -157,6 +158,11 @@ class Ledger:
         self._rebook(booking_of(old), booking_of(row), booked_key)
         self._rebook(quota_of(old), quota_of(row), quota_key)
         self._staged[job_key(job_id)] = row
+
+    def leaving(self, asset_id: str, row: LeavingRow | None) -> None:
+        """Who of a target's jobs are still to be asked whether they must leave; None = nobody."""
+        if row is not None or self._get(leaving_key(asset_id)) is not None:
+            self._staged[leaving_key(asset_id)] = row
 
     def room(self, shares: int, job_id: str) -> Room:
         row = self.job(job_id)
@@ -204,13 +210,6 @@ class Ledger:
         self._staged[key] = IndexRow(named) if named else None
 
 
-_URGENCY: Final = {"critical": 0, "high": 1, "normal": 2, "low": 3}
-
-
-def _urgency(request: JobRequest) -> int:
-    return _URGENCY.get(request.priority.value, 2)
-
-
 def encode(row: Row) -> bytes:
     if isinstance(row, IndexRow):
         return _json({"v": STATE_VERSION, "kind": "index", "job_ids": row.job_ids})
@@ -218,6 +217,8 @@ def encode(row: Row) -> bytes:
         return _json({"v": STATE_VERSION, "kind": "booked", "ends": row.ends})
     if isinstance(row, LearnedRow):
         return _json({"v": LEARNED_VERSION, "kind": "learned", "targets": row.entries()})
+    if isinstance(row, LeavingRow):
+        return _json({"v": STATE_VERSION, "kind": "leaving", **asdict(row)})
     fields = {name: getattr(row, name) for name in JobRow.__slots__ if name != "request"}
     return _json({"v": JOB_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
 
@@ -231,6 +232,8 @@ def decode(data: bytes) -> Row:
         raise StateVersionError(f"routing row of state version {version}, this is {own}: rebuild the table")
     if kind == "learned":
         return learned.row_of(fields["targets"])
+    if kind == "leaving":
+        return LeavingRow(**fields)
     if kind == "index":
         return IndexRow(tuple(fields["job_ids"]))
     if kind == "booked":

@@ -124,7 +124,7 @@ MADE: dict[str, Any] = {
 def played(story: list[Any], *, shared: bool, listed: int) -> list[bytes]:
     """The bytes of every record and row."""
     setting = RoutingSettings(
-        candidates_listed=listed, retry_s=1, job_ttl_s=5_000, retried_max=2, tenant_quotas={"t": 4}
+        candidates_listed=listed, retry_s=1, job_ttl_s=5_000, retried_max=2, moved_max=1, tenant_quotas={"t": 4}
     )
     layer = RoutingLayer(setting, shares=2)
     view = layer.new_view()

@@ -6,7 +6,9 @@ from schemas.codec import encode
 from schemas.records import Budget, PolicyRecord
 from streams.kit.partition import Partition
 from streams.routing.engine import RoutingLayer
-from streams.routing.state import Phase
+from streams.routing.leaving import leaving_key
+from streams.routing.state import Phase, decode
+from streams.routing.state import encode as encode_row
 
 JOBS = [f"job-{i:02d}" for i in range(50)]
 
@@ -52,7 +54,7 @@ def test_jobs_that_cannot_be_placed_do_not_stand_in_front_of_their_like(make_rig
 
 
 def test_the_most_urgent_come_first_then_the_oldest_try(make_rig):
-    rig = make_rig(retried_max=3)
+    rig = make_rig(retried_max=3, moved_max=4)
     for job, priority in (("z-old", "normal"), ("a-new", "normal"), ("low", "low"), ("y-urgent", "critical")):
         rig.at += 1
         rig.route(job, priority=priority)
@@ -70,6 +72,56 @@ def test_a_freed_slot_is_offered_past_those_that_were_just_tried(make_rig):
     assert [d.job_id for d in rig.outcome("a", "succeeded", "first")] == ["old"], "urgent was tried in this very ms"
 
 
+def full(rig, **more):
+    """All jobs run on `a`, which is the fastest; `b` can take them."""
+    rig.asset("a", latency_ms=1, **more)
+    for job in JOBS:
+        assert rig.route(job, priority="critical" if job == "job-49" else "normal").target_id == "a"
+    rig.asset("b")
+
+
+def test_an_ill_target_loses_some_jobs_at_once_and_all_soon(make_rig):
+    rig = make_rig(moved_max=20)
+    full(rig)
+    at_once = [d.job_id for d in rig.incident("a")]
+    assert at_once == ["job-49", *JOBS[:19]], "the most urgent first"
+    assert [d.job_id for d in rig.wait(0.1)] == JOBS[19:39]
+    row = rig.partition.rows[leaving_key("a")]
+    assert decode(encode_row(row)) == row
+    assert [d.job_id for d in rig.wait(0.1)] == JOBS[39:49]
+    assert leaving_key("a") not in rig.partition.rows
+    assert {rig.row(job).target_id for job in JOBS} == {"b"}
+    assert len({d.id for d in rig.decided}) == len(rig.decided)
+
+
+def test_a_target_that_is_well_again_keeps_the_rest(make_rig):
+    rig = make_rig(moved_max=20)
+    full(rig)
+    assert len(rig.incident("a")) == 20
+    assert rig.incident("a", state="closed") == []
+    assert rig.wait(60) == []
+    assert leaving_key("a") not in rig.partition.rows
+
+
+def test_jobs_that_stay_on_an_ill_target_are_asked_once(make_rig):
+    rig = make_rig(moved_max=20, allow_degraded=True)
+    rig.asset("a")
+    for job in JOBS:
+        rig.route(job)
+    assert rig.incident("a") == [], "an ill target is better than none"
+    assert leaving_key("a") in rig.partition.rows
+    assert rig.wait(1) == []
+    assert leaving_key("a") not in rig.partition.rows
+
+
+def test_a_target_that_goes_while_its_jobs_leave_loses_them_all(make_rig):
+    rig = make_rig(moved_max=20)
+    full(rig)
+    gone = len(rig.incident("a")) + len(rig.gone("a")) + len(rig.wait(1))
+    assert gone == len(JOBS)
+    assert {rig.row(job).target_id for job in JOBS} == {"b"}
+
+
 def story(rig):
     """Jobs wait, the world gets better in small steps, some never fit."""
     for i, job in enumerate(JOBS):
@@ -82,6 +134,8 @@ def story(rig):
     yield
     rig.asset("b", capacity_units=20.0)
     rig.outcome("a", "succeeded", next(d.job_id for d in rig.decided if d.target_id == "a"))
+    yield
+    rig.incident("b")
     yield
     rig.wait(20)
     nudged(rig)
@@ -99,6 +153,8 @@ def told(rig, restarted):
 
 
 def test_replay_decides_the_same(make_rig):
-    live, again, after_restarts = (told(make_rig(retried_max=3), restarted) for restarted in (False, False, True))
+    live, again, after_restarts = (
+        told(make_rig(retried_max=3, moved_max=4), restarted) for restarted in (False, False, True)
+    )
     assert live == again == after_restarts
     assert len(live) > len(JOBS) + 20

@@ -340,6 +340,16 @@ def test_job_units(make_rig):
         assert rig.route("two").outcome == outcome
 
 
+def test_moved_max(make_rig):
+    for most in (1, 2, 3):
+        rig = make_rig(moved_max=most)
+        rig.asset("a", latency_ms=1)
+        for i in range(3):
+            assert rig.route(f"job-{i}").target_id == "a"
+        rig.asset("b")
+        assert [d.job_id for d in rig.incident("a")] == ["job-0", "job-1", "job-2"][:most]
+
+
 def test_retried_max(make_rig):
     for most in (0, 2, 3):
         rig = make_rig(retried_max=most)
