@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streams.discovery.ports import Listing
-from topology.discover.sources import shared_sources
+import pytest
 
+from streams.discovery.ports import Listing
+from topology.cli.root import Misused
+from topology.discover.sources import Named, shared_sources
+
+KUBECONFIG = """
+current-context: eu
+contexts: [{name: eu, context: {cluster: eu, user: maestro}}]
+clusters: [{name: eu, cluster: {server: "http://127.0.0.1:6443"}}]
+users: [{name: maestro, user: {token: t}}]
+"""
 GROUP = "- targets: [{}]\n"
 
 
@@ -14,11 +23,40 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
     (tmp_path / "a.yml").write_text(GROUP.format("10.0.0.7:80"))
     (tmp_path / "b.yml").write_text(GROUP.format("10.0.0.8:80"))
     found = shared_sources(
-        [tmp_path / "fleet.yaml"],
-        ["edge=127.0.0.1:9999"],
-        ["eu=http://prometheus:9090/?a=b"],
-        [f"api={tmp_path}/a.yml", f"api={tmp_path}/b.yml"],
+        Named(
+            file=[tmp_path / "fleet.yaml"],
+            haproxy=["edge=127.0.0.1:9999"],
+            prometheus=["eu=http://prometheus:9090/?a=b"],
+            kubernetes=[f"prod={written(tmp_path / 'kubeconfig', KUBECONFIG)}"],
+            consul=["dc1=http://127.0.0.1:8500"],
+            terraform=[f"shop={tmp_path}/terraform.tfstate"],
+            file_sd=[f"api={tmp_path}/a.yml", f"api={tmp_path}/b.yml"],
+            backstage=[f"eu={tmp_path}/*/catalog-info.yaml"],
+        )
     )
-    assert [s.source for s in found] == ["static:fleet", "haproxy:edge", "prometheus:eu", "file_sd:api"]
-    assert isinstance(found[3], Listing)
-    assert [asset.id for asset in await found[3].list()] == ["api/10.0.0.7:80", "api/10.0.0.8:80"]
+    assert [s.source for s in found] == [
+        "static:fleet", "haproxy:edge", "prometheus:eu", "k8s:prod", "consul:dc1", "terraform:shop", "file_sd:api",
+        "backstage:eu",
+    ]  # fmt: skip
+    assert isinstance(found[6], Listing)
+    assert [asset.id for asset in await found[6].list()] == ["api/10.0.0.7:80", "api/10.0.0.8:80"]
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        (Named(kubernetes=["prod=/nowhere/kubeconfig"]), "--kubernetes prod: /nowhere/kubeconfig: cannot be read"),
+        (Named(kubernetes=["prod=in-cluster"]), "--kubernetes prod: neither KUBECONFIG names a file nor"),
+        (Named(consul=["http://127.0.0.1:8500"]), "is not NAME=URL"),
+        (Named(terraform=["a=x", "a=y"]), "named twice: terraform:a"),
+    ],
+)
+def test_what_names_no_source_is_refused(named: Named, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(Misused, match=says.replace("--", "-?-")):
+        shared_sources(named)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path

@@ -33,6 +33,21 @@ def discover(
         list[str] | None,
         typer.Option(metavar="JOB=PATTERN", help="Prometheus' service discovery files; may be repeated for a job."),
     ] = None,
+    kubernetes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=KUBECONFIG", help="A cluster, by a kubeconfig file, or `in-cluster` as its pod."),
+    ] = None,
+    consul: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=URL", help="A Consul datacenter; its token is taken from CONSUL_HTTP_TOKEN."),
+    ] = None,
+    terraform: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="The resources of a Terraform state.")
+    ] = None,
+    backstage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATTERN", help="Backstage's catalog files; may be repeated for a name."),
+    ] = None,
     host: Annotated[bool, typer.Option(help="Also this host and its processes.")] = False,
     settings_file: SettingsFile = None,
     broker: Broker = None,
@@ -41,11 +56,21 @@ def discover(
 
     Run as many as you like with the same options: one of them runs each source at a time, the others take over.
     """
-    from topology.discover.sources import shared_sources
+    from topology.discover.sources import Named, shared_sources
 
-    shared = shared_sources(file or (), haproxy or (), prometheus or (), file_sd or ())
+    named = Named(
+        file=file or (),
+        haproxy=haproxy or (),
+        prometheus=prometheus or (),
+        file_sd=file_sd or (),
+        kubernetes=kubernetes or (),
+        consul=consul or (),
+        terraform=terraform or (),
+        backstage=backstage or (),
+    )
+    shared = shared_sources(named)
     if not shared and not host:
-        raise Misused("no source is named: give --file, --haproxy, --prometheus, --file-sd or --host")
+        raise Misused("no source is named: give --file, --host or another of `maestro discover --help`")
     settings, address = connected(settings_file, broker)
     from streams.discovery.providers.host import HostProvider
     from topology.admin import TopicAdmin, wanted_topics

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from streams.discovery.ports import DiscoveryProvider
+from streams.discovery.providers.backstage import BackstageProvider
+from streams.discovery.providers.consul import ConsulProvider
 from streams.discovery.providers.file_sd import FileSdProvider
 from streams.discovery.providers.haproxy import HAProxyProvider
+from streams.discovery.providers.kubernetes import KubernetesProvider
 from streams.discovery.providers.prometheus import PrometheusProvider
 from streams.discovery.providers.static import StaticFileProvider
+from streams.discovery.providers.terraform import TerraformProvider
+from streams.remote.kubernetes_access import AccessError, in_cluster, kubeconfig
 from topology import plugins
 from topology.cli.root import Misused
 
+IN_CLUSTER = "in-cluster"
+"""In the place of a kubeconfig: the account of the pod that this runs in."""
 
-def shared_sources(
-    files: Sequence[Path], haproxy: Sequence[str], prometheus: Sequence[str], file_sd: Sequence[str]
-) -> list[DiscoveryProvider]:
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What each option was given, in the form that `maestro discover --help` says."""
+
+    file: Sequence[Path] = ()
+    haproxy: Sequence[str] = ()
+    prometheus: Sequence[str] = ()
+    file_sd: Sequence[str] = ()
+    kubernetes: Sequence[str] = ()
+    consul: Sequence[str] = ()
+    terraform: Sequence[str] = ()
+    backstage: Sequence[str] = ()
+
+
+def shared_sources(named: Named) -> list[DiscoveryProvider]:
     """What one instance at a time runs, plug-ins last; no two under one name."""
-    found: list[DiscoveryProvider] = [StaticFileProvider(path) for path in files]
-    found += [HAProxyProvider(socket, name) for name, socket in _pairs("--haproxy", haproxy, "NAME=SOCKET")]
-    found += [PrometheusProvider(url, name) for name, url in _pairs("--prometheus", prometheus, "NAME=URL")]
-    patterns: dict[str, list[str]] = {}
-    for job, pattern in _pairs("--file-sd", file_sd, "JOB=PATTERN"):
-        patterns.setdefault(job, []).append(pattern)
-    found += [FileSdProvider(of_job, job) for job, of_job in patterns.items()]
+    found = [*_of_options(named)]
     try:
         found += plugins.providers()
     except plugins.PluginError as error:
@@ -33,6 +49,41 @@ def shared_sources(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise Misused(f"named twice: {', '.join(twice)}")
     return found
+
+
+def _of_options(named: Named) -> Iterator[DiscoveryProvider]:
+    token = os.environ.get("CONSUL_HTTP_TOKEN", "")
+    made: tuple[tuple[str, Sequence[str], str, Callable[[str, str], DiscoveryProvider]], ...] = (
+        ("--haproxy", named.haproxy, "NAME=SOCKET", lambda name, socket: HAProxyProvider(socket, name)),
+        ("--prometheus", named.prometheus, "NAME=URL", lambda name, url: PrometheusProvider(url, name)),
+        ("--kubernetes", named.kubernetes, "NAME=KUBECONFIG", _cluster),
+        ("--consul", named.consul, "NAME=URL", lambda name, url: ConsulProvider(url, name, token=token)),
+        ("--terraform", named.terraform, "NAME=FILE", lambda name, path: TerraformProvider(Path(path), name)),
+    )
+    yield from (StaticFileProvider(path) for path in named.file)
+    for option, given, form, make in made:
+        yield from (make(name, address) for name, address in _pairs(option, given, form))
+    yield from (FileSdProvider(patterns, job) for job, patterns in _gathered("--file-sd", named.file_sd, "JOB=PATTERN"))
+    yield from (
+        BackstageProvider(patterns, name)
+        for name, patterns in _gathered("--backstage", named.backstage, "NAME=PATTERN")
+    )
+
+
+def _cluster(name: str, path: str) -> KubernetesProvider:
+    try:
+        access = in_cluster(os.environ) if path == IN_CLUSTER else kubeconfig(Path(path))
+    except AccessError as error:
+        raise Misused(f"--kubernetes {name}: {error}") from error
+    return KubernetesProvider(access, name)
+
+
+def _gathered(option: str, given: Sequence[str], form: str) -> list[tuple[str, list[str]]]:
+    """All patterns of a name are one source."""
+    patterns: dict[str, list[str]] = {}
+    for name, pattern in _pairs(option, given, form):
+        patterns.setdefault(name, []).append(pattern)
+    return list(patterns.items())
 
 
 def _pairs(option: str, given: Sequence[str], form: str) -> list[tuple[str, str]]:
