@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from schemas.errors import DecodeError
+from schemas.json_form import from_json_bytes
+from schemas.records import RegisteredAsset
+from topology.cli import asset_views
 from topology.cli.options import AsJson, Broker, SettingsFile, client
 from topology.cli.output import note, out, record_json, show, table
+from topology.cli.root import Misused
 from topology.settings import load_settings
 
 
@@ -21,15 +27,38 @@ Unknown = Annotated[
 ]
 
 
+Diff = Annotated[
+    Path | None,
+    typer.Option("--diff", metavar="FILE", help="What differs from a registry saved with `maestro assets --json`."),
+]
+
+
 def assets(
-    settings_file: SettingsFile = None, broker: Broker = None, as_json: AsJson = False, unknown: Unknown = False
+    asset_id: Annotated[str, typer.Argument(metavar="[ID]", help="This asset in full; any of its ids.")] = "",
+    settings_file: SettingsFile = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+    unknown: Unknown = False,
+    diff: Diff = None,
 ) -> None:
-    """Every asset of the merged registry; with --json one a line."""
+    """Every asset of the merged registry, or one in full, or what has changed; with --json one a line."""
+    if sum((bool(asset_id), unknown, diff is not None)) > 1:
+        raise Misused("ID, --unknown and --diff go one at a time")
     if unknown:
         _unknown(settings_file, broker, as_json)
         return
+    before = _saved(diff) if diff is not None else None
     with client(settings_file, broker) as maestro:
         registry = maestro.registry()
+    if before is not None:
+        _differences(before, registry, as_json)
+    elif asset_id:
+        _one(asset_id, registry, as_json)
+    else:
+        _all(registry, as_json)
+
+
+def _all(registry: asset_views.Registry, as_json: bool) -> None:
     if as_json:
         for asset in registry.values():
             out(record_json(asset))
@@ -48,6 +77,38 @@ def assets(
         )
     show(rows)
     note(f"{len(registry)} assets")
+
+
+def _one(asset_id: str, registry: asset_views.Registry, as_json: bool) -> None:
+    asset = asset_views.find(registry, asset_id)
+    if asset is None:
+        note(f"{asset_id} is not among the {len(registry)} assets of the registry")
+        raise typer.Exit(1)
+    for line in (record_json(asset),) if as_json else asset_views.described(asset, registry):
+        out(line)
+
+
+def _differences(before: asset_views.Registry, registry: asset_views.Registry, as_json: bool) -> None:
+    found = list(asset_views.differences(before, registry))
+    for difference in found:
+        out(difference.json() if as_json else difference.line())
+    note(f"{len(found)} of {len({*before, *registry})} assets differ")
+
+
+def _saved(path: Path) -> dict[str, RegisteredAsset]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise Misused(f"{path}: cannot be read: {error.strerror}") from error
+    assets = [_read(f"{path}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
+    return {asset.id: asset for asset in assets}
+
+
+def _read(place: str, line: bytes) -> RegisteredAsset:
+    try:
+        return from_json_bytes(RegisteredAsset, line)
+    except DecodeError as error:
+        raise Misused(f"{place}: is no asset as `maestro assets --json` writes it: {error}") from error
 
 
 def _unknown(settings_file: SettingsFile, broker: Broker, as_json: bool) -> None:

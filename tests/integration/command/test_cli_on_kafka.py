@@ -221,6 +221,25 @@ def test_assets_lists_the_registry(maestro: Maestro, conductor: MaestroConductor
     assert unique not in maestro("assets").stdout
 
 
+def test_assets_shows_one_and_what_differs_from_a_saved_registry(
+    maestro: Maestro, conductor: MaestroConductor, unique: str, tmp_path: Path
+) -> None:
+    conductor.publisher.publish("assets", RegisteredAsset(id=unique, cloud="aws", aliases=(f"{unique}-too",)))
+    conductor.publisher.flush()
+    saved = tmp_path / "registry.jsonl"
+    saved.write_text(maestro("assets", "--json").stdout)
+    assert '  cloud: "aws"' in maestro("assets", f"{unique}-too").stdout
+    nobody = maestro("assets", f"{unique}-nobody")
+    assert nobody.exit_code == 1
+    assert "is not among the" in nobody.stderr
+    conductor.publisher.publish("assets", RegisteredAsset(id=unique, cloud="gcp", aliases=(f"{unique}-too",)))
+    conductor.publisher.flush()
+    assert f'changed  {unique}: cloud "aws" -> "gcp"' in maestro("assets", "--diff", str(saved)).stdout
+    conductor.publisher.remove("assets", unique)
+    conductor.publisher.flush()
+    assert f"removed  {unique}" in maestro("assets", "--diff", str(saved)).stdout
+
+
 def test_an_absent_broker_is_one_line_and_no_traceback() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "topology", "tail", "anomalies", "--broker", "127.0.0.1:1"],
