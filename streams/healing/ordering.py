@@ -24,7 +24,9 @@ def execute(desk: Desk, row: IncidentRow, why: str) -> None:
     asset = asset.model_copy(update={"epoch": row.fencing_epoch})
     drain = _drain_of(desk, row)
     if drain is not None:
-        asset = asset.model_copy(update={"drain": drain})
+        # Who is well already (a retry of an incident that has closed) gets its timer here: no incident's end sets it.
+        failback_at = None if asset.open_ids else desk.now + milliseconds(desk.settings.failback_after_s)
+        asset = asset.model_copy(update={"drain": drain, "failback_at": failback_at})
     desk.draft.put_asset(asset)
 
 

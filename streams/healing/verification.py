@@ -66,10 +66,15 @@ def _go_on(desk: Desk, row: IncidentRow, reason: str) -> None:
 
 
 def undo_drain(desk: Desk, row: IncidentRow) -> None:
-    """A failed failover does not drain (routing reads the `failed` record the same way); what stood before stands."""
+    """A failed failover does not drain (routing reads the `failed` record the same way); what stood before stands.
+
+    Its timer then goes on as well. An action of another strategy that fails takes nothing away from what stands.
+    """
     asset = desk.draft.asset(row.asset_id)
-    if asset.drain is not None and asset.drain.incident_id == row.id:
-        desk.draft.put_asset(asset.model_copy(update={"drain": asset.drain.earlier, "failback_at": None}))
+    drain = asset.drain
+    if drain is not None and (drain.incident_id, drain.strategy) == (row.id, row.strategy):
+        failback_at = asset.failback_at if drain.earlier is not None else None
+        desk.draft.put_asset(asset.model_copy(update={"drain": drain.earlier, "failback_at": failback_at}))
 
 
 def on_no_outcome(desk: Desk, row: IncidentRow) -> None:

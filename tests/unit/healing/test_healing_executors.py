@@ -320,6 +320,30 @@ async def test_a_dead_process_is_started(make_runner, world, make_bench, child):
     assert "it was not running" in outcome.detail
 
 
+@pytest.mark.parametrize("collected", [True, False], ids=["collected", "zombie"])
+async def test_a_killed_process_is_started_anew(make_runner, world, make_bench, child, collected):
+    """As after kill -9 by somebody else: its pid file names a pid that is gone, or one that nobody has waited for."""
+    spec, port = child("polite")
+    health = f"http://127.0.0.1:{port}/health"
+    world.assets["a"] = processed(make_bench, port)
+    settings = ExecutorSettings(**QUICK, processes={"web": spec})
+    old = start(spec)
+    while not await Delivery(settings).is_well(health):  # noqa: ASYNC110 - a child
+        await asyncio.sleep(0.02)
+    old.kill()
+    if collected:
+        old.wait(5)
+    while await Delivery(settings).is_well(health):  # noqa: ASYNC110 - a child
+        await asyncio.sleep(0.02)
+    outcome = await make_runner(settings).run(order(Action(type="restart", target_id="a")), world)
+    assert outcome.succeeded, outcome.detail
+    fresh = int(spec.pid_file.read_text())
+    assert fresh != old.pid
+    assert outcome.detail == f"process web was restarted as pid {fresh} (it was not running); {health} is well"
+    assert await Delivery(settings).is_well(health)
+    old.wait(5)
+
+
 async def test_a_pid_that_belongs_to_another_program_is_left_alone(make_runner, world, make_bench, child):
     spec, port = child("polite")
     spec.pid_file.write_text(str(os.getpid()))
@@ -391,6 +415,33 @@ async def test_a_failed_step_is_compensated_in_reverse(make_runner, world, serve
     assert "ended with 3" in outcome.detail
     keys = [h["idempotency-key"] for _, _, h, _ in server.got]
     assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize("undone", [True, False])
+async def test_the_fourth_of_five_steps_fails(make_runner, world, server, tmp_path, undone):
+    """Its own undoing and the fifth step are left out; an undoing that fails keeps no other one from being done."""
+    numbers = range(1, 6)
+    steps = [{"name": f"step-{n}", **http(f"do-{n}"), "compensate": http(f"undo-{n}")} for n in numbers]
+    server.answers = [200, 200, 200, 409, *([] if undone else [200, 409])]
+    outcome = await make_runner(book(tmp_path, *steps)).run(order(RUNBOOK), world)
+    assert server.actions() == ["do-1", "do-2", "do-3", "do-4", "undo-3", "undo-2", "undo-1"]
+    assert not outcome.succeeded
+    assert "step 'step-4' failed: " in outcome.detail
+    assert "'step-3' undone, 'step-2' " in outcome.detail
+    assert ("'step-2' could not be undone: " in outcome.detail) is not undone
+    assert outcome.detail.endswith("'step-1' undone")
+    keys = [headers["idempotency-key"] for _, _, headers, _ in server.got]
+    assert len(set(keys)) == len(keys)
+
+
+async def test_a_fourth_step_that_is_refused_is_no_refusal_of_the_runbook(make_runner, world, server, tmp_path):
+    """A refusal would say that nothing was done, and start no cooldown."""
+    steps = [{"name": f"step-{n}", **http(f"do-{n}"), "compensate": http(f"undo-{n}")} for n in range(1, 6)]
+    steps[3]["http"] = {"endpoint": "not-declared"}
+    outcome = await make_runner(book(tmp_path, *steps)).run(order(RUNBOOK), world)
+    assert server.actions() == ["do-1", "do-2", "do-3", "undo-3", "undo-2", "undo-1"]
+    assert not outcome.detail.startswith("refused: ")
+    assert "step 'step-4' failed: a declares no endpoint of type not-declared" in outcome.detail
 
 
 async def test_a_command_that_hangs_is_killed(make_runner, world, tmp_path):
