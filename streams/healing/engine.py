@@ -167,7 +167,7 @@ def _on_approval(desk: Desk, action_id: str, approved: bool, by: str) -> None:
     if waiting is None:
         return
     if waiting.is_failback:
-        failback.on_approval(desk, desk.draft.asset(waiting.asset_id), approved, by)
+        failback.on_approval(desk, desk.draft.asset(waiting.asset_id), action_id, approved, by)
         return
     row = desk.draft.incident(waiting.incident_id)
     if row is not None and row.held_by == "approval" and row.action_id == action_id:

@@ -106,11 +106,11 @@ def _ask_people(desk: Desk, row: AssetRow, drain: Drain, mode: AutonomyMode, ans
     desk.draft.put_asset(row.model_copy(update={"drain": drain, "failback_at": None}))
 
 
-def on_approval(desk: Desk, row: AssetRow, approved: bool, by: str) -> None:
-    """A person has answered about a failback; it is considered anew, or put off."""
-    if row.drain is None:
+def on_approval(desk: Desk, row: AssetRow, answered_id: str, approved: bool, by: str) -> None:
+    """A person has answered about a failback; it is considered anew, or put off. Of another effect it says nothing."""
+    desk.draft.drop(action_key(answered_id))
+    if row.drain is None or row.drain.failback_action_id != answered_id:
         return
-    desk.draft.drop(action_key(row.drain.failback_action_id))
     if not approved:
         _later(desk, row, row.drain, f"refused by {by}")
     elif not row.open_ids:

@@ -147,6 +147,19 @@ def test_a_failover_on_top_of_a_throttle_is_undone_first_and_both_in_one_order(m
     assert bench.advance(9000) == [], "nothing stands any more"
 
 
+@pytest.mark.parametrize("approved", [True, False])
+def test_an_approval_of_lifting_the_throttle_says_nothing_about_the_failover_on_top(make_bench, approved):
+    bench = sited(make_bench)
+    throttled(bench)
+    bench.mode(AutonomyMode.APPROVE, strategy="throttle")
+    (asked,) = bench.advance(650)
+    bench.outcome(failed_over(bench, 700), 701)
+    bench.close("a", 750, incident_id="slow")
+    assert bench.approve(asked.action_id, 760, approved=approved) == [], "it has been well for 10 s only"
+    (back,) = bench.advance(1350)
+    assert what(back) == [TAKES_WORK, LIFTED]
+
+
 def test_an_order_that_also_lifts_a_limit_is_not_answered_as_a_drain_alone(make_bench):
     """Routing alone can give work back, but nobody would have told the load balancer about its limit."""
     bench = sited(make_bench)
