@@ -16,6 +16,7 @@ contexts: [{name: eu, context: {cluster: eu, user: maestro}}]
 clusters: [{name: eu, cluster: {server: "http://127.0.0.1:6443"}}]
 users: [{name: maestro, user: {token: t}}]
 """
+MAPPING = "{csv: {file: servers.csv}, asset: {id: 'cmdb/{serial}'}}"
 GROUP = "- targets: [{}]\n"
 
 
@@ -32,14 +33,15 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
             terraform=[f"shop={tmp_path}/terraform.tfstate"],
             file_sd=[f"api={tmp_path}/a.yml", f"api={tmp_path}/b.yml"],
             backstage=[f"eu={tmp_path}/*/catalog-info.yaml"],
+            cmdb=[f"dc={written(tmp_path / 'servers.yaml', MAPPING)}"],
         )
     )
     assert [s.source for s in found] == [
-        "static:fleet", "haproxy:edge", "prometheus:eu", "k8s:prod", "consul:dc1", "terraform:shop", "file_sd:api",
-        "backstage:eu",
+        "static:fleet", "haproxy:edge", "prometheus:eu", "k8s:prod", "consul:dc1", "terraform:shop", "cmdb:dc",
+        "file_sd:api", "backstage:eu",
     ]  # fmt: skip
-    assert isinstance(found[6], Listing)
-    assert [asset.id for asset in await found[6].list()] == ["api/10.0.0.7:80", "api/10.0.0.8:80"]
+    assert isinstance(found[7], Listing)
+    assert [asset.id for asset in await found[7].list()] == ["api/10.0.0.7:80", "api/10.0.0.8:80"]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
         (Named(kubernetes=["prod=in-cluster"]), "--kubernetes prod: neither KUBECONFIG names a file nor"),
         (Named(consul=["http://127.0.0.1:8500"]), "is not NAME=URL"),
         (Named(terraform=["a=x", "a=y"]), "named twice: terraform:a"),
+        (Named(cmdb=["dc=/nowhere/servers.yaml"]), "--cmdb dc: /nowhere/servers.yaml: cannot be read"),
     ],
 )
 def test_what_names_no_source_is_refused(named: Named, says: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,10 @@ def discover(
         list[str] | None,
         typer.Option(metavar="NAME=PATTERN", help="Backstage's catalog files; may be repeated for a name."),
     ] = None,
+    cmdb: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MAPPING", help="A CSV file or a REST API, such as ServiceNow, by a mapping file."),
+    ] = None,
     host: Annotated[bool, typer.Option(help="Also this host and its processes.")] = False,
     settings_file: SettingsFile = None,
     broker: Broker = None,
@@ -67,6 +71,7 @@ def discover(
         consul=consul or (),
         terraform=terraform or (),
         backstage=backstage or (),
+        cmdb=cmdb or (),
     )
     shared = shared_sources(named)
     if not shared and not host:

@@ -13,6 +13,8 @@ from streams.discovery.providers.consul import ConsulProvider
 from streams.discovery.providers.file_sd import FileSdProvider
 from streams.discovery.providers.haproxy import HAProxyProvider
 from streams.discovery.providers.kubernetes import KubernetesProvider
+from streams.discovery.providers.mapped import MappedProvider
+from streams.discovery.providers.mapping import MappingError
 from streams.discovery.providers.prometheus import PrometheusProvider
 from streams.discovery.providers.static import StaticFileProvider
 from streams.discovery.providers.terraform import TerraformProvider
@@ -36,6 +38,7 @@ class Named:
     consul: Sequence[str] = ()
     terraform: Sequence[str] = ()
     backstage: Sequence[str] = ()
+    cmdb: Sequence[str] = ()
 
 
 def shared_sources(named: Named) -> list[DiscoveryProvider]:
@@ -59,6 +62,7 @@ def _of_options(named: Named) -> Iterator[DiscoveryProvider]:
         ("--kubernetes", named.kubernetes, "NAME=KUBECONFIG", _cluster),
         ("--consul", named.consul, "NAME=URL", lambda name, url: ConsulProvider(url, name, token=token)),
         ("--terraform", named.terraform, "NAME=FILE", lambda name, path: TerraformProvider(Path(path), name)),
+        ("--cmdb", named.cmdb, "NAME=MAPPING", _described),
     )
     yield from (StaticFileProvider(path) for path in named.file)
     for option, given, form, make in made:
@@ -76,6 +80,13 @@ def _cluster(name: str, path: str) -> KubernetesProvider:
     except AccessError as error:
         raise Misused(f"--kubernetes {name}: {error}") from error
     return KubernetesProvider(access, name)
+
+
+def _described(name: str, path: str) -> MappedProvider:
+    try:
+        return MappedProvider(Path(path), name, os.environ)
+    except MappingError as error:
+        raise Misused(f"--cmdb {name}: {error}") from error
 
 
 def _gathered(option: str, given: Sequence[str], form: str) -> list[tuple[str, list[str]]]:
