@@ -12,9 +12,20 @@ from __future__ import annotations
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from schemas.records import AssetKind
 
@@ -106,6 +117,15 @@ class RestSource(_Part):
     bearer: str = ""
     headers: dict[str, str] = {}
 
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        try:
+            _ = urlsplit(url).port
+        except ValueError as error:
+            raise ValueError(f"{url!r} is no address: {error}") from None
+        return url
+
     @model_validator(mode="after")
     def _counted(self) -> RestSource:
         if self.total_header and self.total_field:
@@ -134,25 +154,38 @@ class Each(_Part):
 
     @model_validator(mode="after")
     def _of_value(self) -> Each:
-        if {field for _, field in parts_of(self.template)} - {"", "value"}:
-            raise ValueError(f"{self.template!r}: the only field here is {{value}}")
+        if any(field.partition(".")[0] not in ("", "value") for _, field in parts_of(self.template)):
+            raise ValueError(f"{self.template!r}: the only field here is {{value}}, or what is in it")
         return self
+
+
+def _form(given: object) -> str:
+    """So that a fault is told of the form that was given, not of both."""
+    return "text" if isinstance(given, str) else "fields"
+
+
+_KeyTemplate = Annotated[str, AfterValidator(_with_field), Tag("text")]
+_AnyTemplate = Annotated[str, AfterValidator(_readable), Tag("text")]
+_Each = Annotated[Each, Tag("fields")]
+Keys = list[Annotated[_KeyTemplate | _Each, Discriminator(_form)]]
+Needs = list[Annotated[_AnyTemplate | _Each, Discriminator(_form)]]
+Kind = Annotated[Annotated[AssetKind, Tag("text")] | Annotated[KindOf, Tag("fields")], Discriminator(_form)]
 
 
 class AssetMapping(_Part):
     """What a template gives with one of its fields empty is left out; an empty `id` is a fault of the row."""
 
     id: Annotated[str, AfterValidator(_with_field)]
-    kind: AssetKind | KindOf = AssetKind.UNKNOWN
+    kind: Kind = AssetKind.UNKNOWN
     name: Template = ""
     region: Template = ""
     zone: Template = ""
     tenant: Template = ""
     owner: Template = ""
     labels: dict[str, Template] = {}
-    strong_keys: list[Annotated[str, AfterValidator(_with_field)] | Each] = []
-    weak_keys: list[Annotated[str, AfterValidator(_with_field)] | Each] = []
-    depends_on: list[Template | Each] = []
+    strong_keys: Keys = []
+    weak_keys: Keys = []
+    depends_on: Needs = []
 
 
 class Mapping(_Part):

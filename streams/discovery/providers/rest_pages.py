@@ -111,7 +111,10 @@ async def read_pages(source: RestSource, headers: Mapping[str, str]) -> list[Pla
 
 def _same_host(url: str, following: str) -> str:
     """Whole. The secrets are for the host that the mapping names."""
-    whole = urljoin(url, following)
+    try:
+        whole = urljoin(url, following)
+    except ValueError as error:
+        raise SourceAnswerError(f"{url}: {following!r} is no address of a next page: {error}") from error
     if urlsplit(whole)[:2] != urlsplit(url)[:2]:
         raise SourceAnswerError(f"{url}: the next page is on another host: {urlsplit(whole).netloc.rpartition('@')[2]}")
     return urlsplit(whole)._replace(fragment="").geturl()

@@ -32,7 +32,7 @@ asset:
   labels: {version: "{version}", virtual: "{virtual}"}
   strong_keys: ["serial:{serial_number}"]
   weak_keys: [{each: ips, separator: " ", template: "address:{value}"}]
-  depends_on: [{each: parents, template: "cmdb/{value}"}, cmdb/core]
+  depends_on: [{each: parents, template: "cmdb/{value}"}, {each: relations, template: "cmdb/{value.to.id}"}, cmdb/core]
 filter: {install_status: [1, 6]}
 empty_values: [Unknown]
 """
@@ -126,6 +126,7 @@ async def test_a_row_is_what_the_mapping_says(table: Table, tmp_path: Path) -> N
         row(
             1, **{"location.name": "eu"}, rack=7, company={"link": "x", "value": "acme"}, owned_by="", version=1.5,
             virtual=True, serial_number=" S1 ", ips="10.0.0.1 10.0.0.2", parents=["0002", "0001", "0002"],
+            relations=[{"to": {"id": "0009"}}, {"to": ""}],
         ),
         row(2, sys_class_name="cmdb_ci_service", serial_number="Unknown", ips=None, install_status=6),
         row(3, install_status="7", sys_class_name="what the mapping does not know"),
@@ -134,7 +135,7 @@ async def test_a_row_is_what_the_mapping_says(table: Table, tmp_path: Path) -> N
     assert first == Asset(
         id="cmdb/0001", name="web1", kind=AssetKind.INFRASTRUCTURE, region="eu", zone="eu-7", tenant="acme",
         labels={"version": "1.5", "virtual": "true"}, strong_keys=("serial:S1",),
-        weak_keys=("address:10.0.0.1", "address:10.0.0.2"), depends_on=("cmdb/0002", "cmdb/core"),
+        weak_keys=("address:10.0.0.1", "address:10.0.0.2"), depends_on=("cmdb/0002", "cmdb/0009", "cmdb/core"),
     )  # fmt: skip
     assert second == Asset(id="cmdb/0002", name="web2", kind=AssetKind.MICROSERVICE, depends_on=("cmdb/core",))
 
@@ -215,6 +216,7 @@ FAULTS = [
         "was read",
     ),
     ("link", second_page(headers={"Link": '<http://elsewhere/x>; rel="next"'}), "on another host: elsewhere"),
+    ("link", second_page(headers={"Link": '<http://[x>; rel="next"'}), r"'http://\[x' is no address of a next page"),
 ]
 
 
@@ -235,7 +237,10 @@ async def test_a_fault_of_one_page_fails_the_listing(
 
 CSV = """
 csv: {file: servers.csv, delimiter: ';'}
-asset: {id: 'cmdb/{Serial}', name: '{Host name}', kind: infrastructure}
+asset:
+  id: cmdb/{Serial}
+  name: "{Host name}"
+  kind: infrastructure
 """
 
 
@@ -287,7 +292,12 @@ async def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         (CSV.replace("{Serial}", "Serial"), r"asset\.id: .*names no field"),
         (CSV.replace("{Serial}", "{Serial"), r"asset\.id: "),
         (CSV.replace("{Serial}", "{Serial!r}"), r"asset\.id: .*is its name in braces"),
-        (CSV.replace("infrastructure", "server"), r"asset\.kind"),
+        (CSV.replace("infrastructure", "server"), r"asset\.kind\.text: Input should be 'microservice'"),
+        (REST.replace("URL", "http://[::1") + ASSET, r"rest\.url: .*is no address"),
+        (
+            CSV + "  depends_on: [{each: x, template: '{name}'}]",
+            r"asset\.depends_on\.0\.fields: .*the only field here",
+        ),
         (REST.replace("URL", "http://u:p@h") + ASSET, r"rest\.url: String should match"),
         (REST.replace("URL", "http://h").replace("  total_header: X-Total-Count\n", "") + ASSET, "needs total_header"),
         (REST.replace("URL", "http://h").replace("SNOW_USER", "NO_USER") + ASSET, "variable NO_USER is not set"),
