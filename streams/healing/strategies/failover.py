@@ -63,14 +63,14 @@ class Failover:
 
     def _candidates(self, situation: Situation, source: RegisteredAsset) -> Iterable[str]:
         """What the asset declares, in its order; else, if allowed, who can do the same, in id order."""
-        declared = tuple(dict.fromkeys(f for f in source.fallback_ids if f != source.id))
+        declared = _declared(source)
         if declared or not self.derive_fallbacks:
             return declared
         return (a.id for a in _alike(situation.world, source) if a.id != source.id)
 
     def _preferred(self, situation: Situation, source: RegisteredAsset) -> Iterator[str]:
         """The candidates, best first. Of a large pool only as many are put in order as are asked for."""
-        if source.fallback_ids or not self.derive_fallbacks:
+        if _declared(source) or not self.derive_fallbacks:
             yield from self._candidates(situation, source)
             return
         equals: dict[tuple[bool, bool, bool, float], list[str]] = {}
@@ -107,6 +107,10 @@ class Failover:
         load = source.capacity_units * min(here.utilization, 1.0)
         free = destination.capacity_units * max(0.0, 1.0 - there.utilization)
         return f"{destination.id} has {free:.3g} units free, {load:.3g} are needed" if free < load else None
+
+
+def _declared(source: RegisteredAsset) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f for f in source.fallback_ids if f != source.id))
 
 
 def _alike(world: World, source: RegisteredAsset) -> tuple[RegisteredAsset, ...]:

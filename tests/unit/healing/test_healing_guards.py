@@ -180,6 +180,17 @@ def test_a_pool_of_thousands_is_put_in_order_only_as_far_as_needed(make_bench, m
     assert len(looked_at) == 1 + 4, "one for the pre-check, four plans"
 
 
+def test_an_asset_that_declares_only_itself_has_its_fallbacks_derived_in_order_of_preference(make_bench):
+    cap = (Capability(name="render", reliability=0.99),)
+    bench = make_bench()
+    bench.register(
+        make_bench.asset("ill", region="us", capabilities=cap, fallback_ids=("ill",)),
+        make_bench.asset("a-near", region="us", capabilities=cap),
+        make_bench.asset("z-far", region="eu", capabilities=cap),
+    )
+    assert bench.anomaly("ill")[0].actions[0].parameters["destination_id"] == "z-far"
+
+
 def test_why_no_destination_can_take_over_is_told_of_a_few(make_bench):
     bench = make_bench(HealingSettings(storm_share=1.0))
     bench.register(make_bench.asset("ill", fallback_ids=tuple(f"gone-{i}" for i in range(40))))
