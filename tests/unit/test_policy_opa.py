@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from http_serving import serving
 from pydantic import ValidationError
 
 from schemas.json_form import to_json
@@ -66,13 +66,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def opa() -> Iterator[Opa]:
-    server = Opa()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Opa()) as server:
+        yield server
 
 
 def hook_of(opa: Opa, **settings: Any) -> OpaHook:

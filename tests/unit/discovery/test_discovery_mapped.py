@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from http_serving import serving
 
 from schemas.records import Asset, AssetKind, Op
 from streams.discovery.ports import DiscoveryProvider, Listing
@@ -108,13 +108,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def table() -> Iterator[Table]:
-    server = Table()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Table()) as server:
+        yield server
 
 
 async def of_table(table: Table, path: Path, rest: str = REST) -> list[Asset]:

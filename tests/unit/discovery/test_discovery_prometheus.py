@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from http_serving import serving
 
 from schemas.records import AssetKind, Endpoint, Op
 from streams.discovery.ports import DiscoveryProvider, Listing
@@ -176,13 +176,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def prometheus() -> Iterator[Prometheus]:
-    server = Prometheus()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Prometheus()) as server:
+        yield server
 
 
 def active(instance: str, health: str = "up", **labels: str) -> dict[str, Any]:
