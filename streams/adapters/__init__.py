@@ -7,6 +7,7 @@
 - `identity.py`     whose telemetry it is: from resource attributes or labels, never from the key of a message
 - `units.py`        UCUM and other unit names to one unit a dimension
 - `rates.py`        running totals to rates, running histograms to what happened between two points
+- `layouts.py`      buckets of different layouts beside each other: coarser scales, wider zero buckets
 - `quantiles.py`    quantiles of buckets
 - `canonical.py`    which foreign metrics are the contract's own, and how they are made of their parts
 - `converter.py`    points to samples, with one row of state a series

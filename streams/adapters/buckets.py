@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from streams.adapters.points import Bucket
 
 MOST_BUCKETS = 2_000
 """With observations in them, of one distribution: they are kept in a row. SDKs keep 160."""
-Side = tuple[int, Sequence[int]]
+Side = tuple[int, Sequence[float]]
 """Offset of the first bucket, counts."""
 
 
@@ -27,27 +28,41 @@ def explicit(bounds: Sequence[float], counts: Sequence[float]) -> tuple[Bucket, 
     return found if len(found) <= MOST_BUCKETS else None
 
 
-def exponential(scale: int, zero: tuple[int, float], positive: Side, negative: Side) -> tuple[Bucket, ...] | None:
-    """Base 2^(2^-scale); bucket i holds base^i < x <= base^(i+1), mirrored below zero (OTLP data model)."""
+def exponential(scale: int, zero: tuple[float, float], positive: Side, negative: Side) -> tuple[Bucket, ...] | None:
+    """Base 2^(2^-scale); bucket i holds base^i < x <= base^(i+1), mirrored below zero (OTLP data model).
+
+    `zero`: count and threshold of the bucket around zero, which begins at zero where nothing is negative. None = more
+    buckets than we keep.
+    """
     if not -20 <= scale <= 20:
         raise ValueError(f"scale {scale} is not between -20 and 20")
     zeros, threshold = zero
     if not (math.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"zero threshold {threshold} is no width")
-    above = [(_power(scale, i), _power(scale, i + 1), float(n)) for i, n in _indexed(positive)]
-    below = [(-_power(scale, i + 1), -_power(scale, i), float(n)) for i, n in _indexed(negative)]
-    middle = [(-threshold, threshold, float(zeros))] if zeros else []
+    above = [(*_ends(scale, i), float(n)) for i, n in _indexed(positive)]
+    below = [(-high, -low, float(n)) for (low, high), n in ((_ends(scale, i), n) for i, n in _indexed(negative))]
+    middle = [(0.0 - threshold if below else 0.0, threshold, float(zeros))] if zeros else []
     found = (*reversed(below), *middle, *above)
     return found if len(found) <= MOST_BUCKETS else None
 
 
-def _indexed(side: Side) -> list[tuple[int, int]]:
+def _indexed(side: Side) -> list[tuple[int, float]]:
     offset, counts = side
     return [(offset + i, n) for i, n in enumerate(counts) if n]
+
+
+def _ends(scale: int, index: int) -> tuple[float, float]:
+    """Of bucket `index`. The last one that a number is in ends with the greatest number; the one after it is open."""
+    low, high = _power(scale, index), _power(scale, index + 1)
+    if high == 0.0 or (math.isinf(low) and math.isinf(_power(scale, index - 1))):
+        raise ValueError(f"bucket {index} of scale {scale} is beyond any number")
+    if math.isinf(low):
+        return sys.float_info.max, math.inf
+    return low, min(high, sys.float_info.max)
 
 
 def _power(scale: int, index: int) -> float:
     try:
         return float(2.0 ** math.ldexp(index, -scale))
-    except OverflowError as error:
-        raise ValueError(f"bucket {index} of scale {scale} is beyond any number") from error
+    except OverflowError:
+        return math.inf

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import orjson
 from google.protobuf.message import DecodeError as ProtobufError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
@@ -49,14 +50,26 @@ class BadPoint(ValueError):
 def read_otlp(data: bytes, settings: IntakeSettings) -> Reading:
     """The points of one message. Raises Undecodable."""
     reading = Reading(whole=True)
-    is_json = data.lstrip(b" \t\r\n")[:1] == b"{"
-    resources = resources_of_json(data, reading) if is_json else _resources_of_protobuf(data)
+    resources = resources_of_json(data, reading) if _is_json(data) else _resources_of_protobuf(data)
     for number, resource in enumerate(resources):
         asset_id = asset_of(settings.otlp_identity, _texts(resource.attributes), settings.unidentified_asset)
         for metric in resource.metrics:
             place = f"resource {number}, {metric.name or 'a metric without name'}"
             _read_metric(asset_id, metric, place, reading, settings.ignored_attributes)
     return reading
+
+
+def _is_json(data: bytes) -> bool:
+    """The first byte of the protobuf form is a line feed, and the length after it may be that of a brace."""
+    if data.lstrip(b" \t\r\n")[:1] != b"{":
+        return False
+    if data[:1] != b"\n":
+        return True
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _resources_of_protobuf(data: bytes) -> Iterable[Resource]:
@@ -142,6 +155,9 @@ def _exponential(metric: Metric, point: pb.ExponentialHistogramDataPoint, origin
     if point.flags & NO_VALUE:
         return [Ended(origin, at)]
     positive, negative = point.positive, point.negative
+    counted = point.zero_count + sum(positive.bucket_counts) + sum(negative.bucket_counts)
+    if counted != point.count:
+        raise BadPoint(f"count {point.count} is not that of its buckets, {counted}")
     try:
         buckets = exponential(
             point.scale,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streams.adapters.layouts import since
 from streams.adapters.points import Bucket, Distribution, Ended, Kind, Number, Origin
 from streams.adapters.rows import Row, Rows
 from streams.kit import ids
@@ -78,13 +79,13 @@ def interval(rows: Rows, point: Distribution) -> Interval | None:
         return None
     stored = None if point.buckets is None else [[*_ends(b), b[2]] for b in point.buckets]
     rows.put(key, [point.at, point.count, point.total, stored])
-    if last is None or point.count < last[1]:
+    added = None if last is None else _added(point.buckets, last[3])
+    if last is None or point.count < last[1] or any(n < 0 for _, _, n in added or ()):
         begun = point.start if last is None else last[0]
         if not begun or point.at - begun > FIRST_INTERVAL_MS:
             return None
         return Interval((point.at - begun) / 1000, point.count, point.total, point.buckets, point.least, point.most)
     total = point.total - last[2] if point.total is not None and last[2] is not None else None
-    added = _added(point.buckets, last[3])
     return Interval((point.at - last[0]) / 1000, point.count - last[1], total, added, point.least, point.most)
 
 
@@ -98,11 +99,12 @@ def _ends(bucket: Bucket) -> tuple[str, str]:
 
 
 def _added(now: tuple[Bucket, ...] | None, last: list[list[object]] | None) -> tuple[Bucket, ...] | None:
-    """None where the buckets are not those of before (an exponential histogram that took a coarser scale)."""
+    """Below 0 where a bucket fell, which says that the series began anew. None where quantiles cannot be said."""
     if now is None or last is None:
         return None
     before = {(str(low), str(high)): float(str(n)) for low, high, n in last}
-    added = tuple((low, high, n - before.pop((repr(low), repr(high)), 0.0)) for low, high, n in now)
-    if before or any(n < 0 for _, _, n in added):
-        return None
+    left = dict(before)
+    added = tuple((low, high, n - left.pop((repr(low), repr(high)), 0.0)) for low, high, n in now)
+    if left:  # not the layout of before, or a bucket is gone
+        return since(now, ((float(low), float(high), n) for (low, high), n in before.items()))
     return tuple(bucket for bucket in added if bucket[2])

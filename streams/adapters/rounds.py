@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from streams.adapters.canonical import OWNER_MS, Served, Share, figures
+from streams.adapters.layouts import together
 from streams.adapters.points import Bucket, Origin, mark
 from streams.adapters.rates import ANEW_MS, Interval
 from streams.adapters.rows import Row, Rows
@@ -171,7 +172,7 @@ def _summed(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
 def _of_requests(asset_id: str, row: Row) -> list[Figure]:
     count, failed, rate, total, stored, least, most = row[2]
     told = sorted((*map(float, ends.split(" ")), n) for ends, n in (stored or {}).items())
-    buckets: tuple[Bucket, ...] | None = None if stored is None else tuple((a, b, n) for a, b, n in told)
+    buckets = None if stored is None else together((a, b, n) for a, b, n in told)
     found = [] if rate is None else [("throughput_per_s", "1/s", rate)]
     if count > 0:
         spread = figures(Interval(None, count, total, buckets, least, most))

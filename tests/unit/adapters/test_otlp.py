@@ -175,6 +175,19 @@ def test_what_is_no_otlp_is_undecodable(data: bytes) -> None:
         taken(data)
 
 
+def test_a_message_whose_length_is_the_code_of_a_brace_is_still_protobuf() -> None:
+    """The protobuf form begins with a line feed and the length of its first resource: 10, 123."""
+    data, scope = message()
+    scope.metrics.add(name="heat").gauge.data_points.add(time_unix_nano=T0 * NS, as_double=1.0)
+    resource = data.resource_metrics[0]
+    resource.schema_url = "x" * (123 - resource.ByteSize() - 2)
+    assert data.SerializeToString()[:2] == b"\n{"
+    assert len(taken(data.SerializeToString()).points) == 1
+    assert taken(b'\n{"resourceMetrics": []}').points == []
+    with pytest.raises(Undecodable, match="OTLP"):
+        taken(b"\n{")
+
+
 def test_telemetry_without_an_owner_is_kept_or_refused_as_the_settings_say() -> None:
     data, scope = message(host="")
     scope.metrics.add(name="heat").gauge.data_points.add(time_unix_nano=T0 * NS, as_double=1.0)
