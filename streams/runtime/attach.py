@@ -34,9 +34,11 @@ class AppHost:
         self._app.fail(error)
 
 
-def attach(app: App, layer: Layer[Any, Any], config: RunnerConfig) -> LayerRunner:
+def attach(
+    app: App, layer: Layer[Any, Any], config: RunnerConfig, kind: type[LayerRunner] = LayerRunner
+) -> LayerRunner:
     """A runner whose partitions follow the app's; the caller registers the agent that calls `runner.run`."""
-    runner = LayerRunner(layer, config, AppHost(app))
+    runner = kind(layer, config, AppHost(app))
 
     async def gained(partition: int) -> None:
         runner.gained(partition)

@@ -14,8 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PEER_JAR = ROOT / "tests" / "bench" / "kafka-streams" / "target" / "kafka-streams-peer.jar"
 OURS = "maestro"
+TOY = "maestro-toy"
+"""Ours with the peers' z-score in the place of the detector."""
 LABELS = {
     OURS: "maestro telemetry",
+    TOY: "maestro, toy detector",
     "faust": "plain Faust",
     "quix": "Quix Streams",
     "kafka-streams": "Kafka Streams",
@@ -29,7 +32,7 @@ _STREAMS = {
     "kafka-streams-uncached": ["cache=off"],
 }
 """Avro is read by its library, as most do, or by code for these two schemas."""
-_MODULES = {OURS: "ours", "faust": "plain_faust", "quix": "quix", "floor": "floor"}
+_MODULES = {OURS: "ours", TOY: "ours", "faust": "plain_faust", "quix": "quix", "floor": "floor"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,9 @@ class Tools:
         places = [broker, workload, app_id, str(folder)]
         if side in _STREAMS:
             return ["java", "-jar", str(self.jar), *places, *_STREAMS[side]]
+        options = ["toy"] if side == TOY else []
         python = self.quix_python if side == "quix" else Path(sys.executable)
-        return [str(python), "-W", "ignore", "-m", f"topology.bench.sides.{_MODULES[side]}", *places]
+        return [str(python), "-W", "ignore", "-m", f"topology.bench.sides.{_MODULES[side]}", *places, *options]
 
 
 def environment() -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from topology.admin import TopicAdmin, WantedTopic, wanted_topics
 from topology.bench import load
-from topology.bench.peers import LABELS, OURS, Tools, environment
+from topology.bench.peers import LABELS, OURS, TOY, Tools, environment
 from topology.bench.watched import SETTLE_S, Measured, child, measured
 from topology.bench.work import ANOMALIES, PARTITIONS
 from topology.embedded import embedded_kafka
@@ -65,9 +65,9 @@ class Comparison:
     def cpu_us(self, side: str) -> float:
         return statistics.median(m.cpu_us for m in self.of(side))
 
-    def ratio(self, side: str) -> float:
-        """CPU a sample of the side, in ours."""
-        return self.cpu_us(side) / self.cpu_us(OURS)
+    def ratio(self, side: str, base: str = OURS) -> float | None:
+        """CPU a sample of the side, in that of `base`; None if that was not measured."""
+        return self.cpu_us(side) / self.cpu_us(base) if self.of(base) else None
 
 
 def compare(plan: Plan) -> Iterator[tuple[Comparison, Round | None]]:
@@ -97,6 +97,7 @@ def figures(found: Comparison) -> Iterator[dict[str, object]]:
             "per_s": found.per_s(side),
             "cpu_us": found.cpu_us(side),
             "ratio": found.ratio(side),
+            "ratio_to_toy": found.ratio(side, TOY),
             "rounds": [{"per_s": m.per_s, "cpu_us": m.cpu_us, "seconds": m.seconds} for m in found.of(side)],
             "load_average": statistics.median(r.load_average for r in found.rounds),
         }

@@ -34,6 +34,11 @@ class Peer(StrEnum):
     FLOOR = "floor"
 
 
+class Detector(StrEnum):
+    FULL = "full"
+    TOY = "toy"
+
+
 USUAL_PEERS = [Peer.FAUST, Peer.QUIX, Peer.KAFKA_STREAMS, Peer.KAFKA_STREAMS_BY_HAND, Peer.FLOOR]
 Seconds = Annotated[float, typer.Option("--seconds", min=1.0, help="Measured seconds of each side and round.")]
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Times that each side has its turn.")]
@@ -63,6 +68,9 @@ def telemetry(
     workload: Annotated[list[Work] | None, typer.Option(help="w1 = a sample a message, w2 = 500; else both.")] = None,
     peer: Annotated[list[Peer] | None, typer.Option(help="Else every one that can be measured here.")] = None,
     series: Annotated[list[int] | None, typer.Option(min=400, help="Series; again for growth, e.g. 100000.")] = None,
+    detector: Annotated[
+        Detector, typer.Option(help="toy = beside the full one, ours with the peers' z-score in its place.")
+    ] = Detector.FULL,
     quix_python: Annotated[Path | None, typer.Option(help="A Python that has quixstreams; else this one.")] = None,
     jar: Jar = None,
     profile: Annotated[bool, typer.Option("--profile", help="Where our CPU goes, to stderr; costs about 2 %.")] = False,
@@ -75,7 +83,7 @@ def telemetry(
     counts = series or [load.SERIES]
     if odd := [n for n in counts if n % load.SERIES_STEP]:
         raise Misused(f"--series {odd[0]}: a multiple of {load.SERIES_STEP} is needed")
-    sides = [peers.OURS]
+    sides = [peers.OURS, *([peers.TOY] if detector is Detector.TOY else [])]
     for one in dict.fromkeys(peer or USUAL_PEERS):
         missing = tools.missing(one)
         note(f"{peers.LABELS[one]} is left out: {missing}") if missing else sides.append(one.value)
@@ -109,10 +117,12 @@ def _turn(found: Comparison, turn: Round) -> str:
 
 
 def _side(row: Figures) -> str:
-    return (
+    text = (
         "{workload} {series:>7,} series {label:23} {per_s:12,.0f} samples/s {cpu_us:9.2f} us CPU a sample, "
         "{ratio:7.2f} of ours"
-    ).format(**row)
+    )
+    with_toy = ", {ratio_to_toy:7.2f} of ours with the toy" if row["ratio_to_toy"] is not None else ""
+    return (text + with_toy).format(**row)
 
 
 def _growth(row: Figures) -> str:

@@ -1,4 +1,4 @@
-"""`maestro bench telemetry` on a broker of its own, for two seconds: ours and the floor get through."""
+"""`maestro bench telemetry` on a broker of its own, for two seconds: ours with both detectors and a floor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 
 @pytest.mark.kafka
 @pytest.mark.timeout(280)
-def test_ours_and_a_floor_are_compared():
-    options = ["--seconds", "2", "--rounds", "1", "--workload", "w2", "--peer", "floor", "--json"]
+def test_ours_the_toy_and_a_floor_are_compared():
+    options = ["--seconds", "2", "--rounds", "1", "--workload", "w2", "--peer", "floor", "--detector", "toy", "--json"]
     command = [sys.executable, "-m", "topology", "bench", "telemetry", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=260, check=False)
     assert done.returncode == 0, done.stderr
-    ours, floor = map(json.loads, done.stdout.splitlines())
-    assert (ours["side"], ours["ratio"], floor["side"]) == ("maestro", 1.0, "floor")
+    ours, toy, floor = map(json.loads, done.stdout.splitlines())
+    assert [row["side"] for row in (ours, toy, floor)] == ["maestro", "maestro-toy", "floor"]
+    assert (ours["ratio"], toy["ratio_to_toy"]) == (1.0, 1.0)
     assert ours["per_s"] > 1_000
-    assert 0 < floor["cpu_us"] < ours["cpu_us"]
+    assert toy["per_s"] > 1_000
+    assert 0 < floor["cpu_us"] < min(ours["cpu_us"], toy["cpu_us"])

@@ -1,4 +1,7 @@
-"""The telemetry worker as `maestro worker --layers telemetry` runs it. A sample is done when its flush is."""
+"""The telemetry worker as `maestro worker --layers telemetry` runs it. A sample is done when its flush is.
+
+With the option `toy` the peers' z-score is in the place of the detector (`topology.bench.toy`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from topology import app
+from topology.bench import toy
 from topology.bench.load import SAMPLES_A_MESSAGE
 from topology.bench.work import report
 from topology.settings import Settings
@@ -19,6 +23,8 @@ from topology.settings import Settings
 def main() -> None:
     broker, workload, app_id, folder, *options = sys.argv[1:]
     logging.basicConfig(level=logging.ERROR)
+    if "toy" in options:
+        app.REGISTER["telemetry"] = toy.register
     [worker] = app.build(Settings(app_id=app_id), broker, ["telemetry"], folder=Path(folder))
 
     def done() -> int:
