@@ -14,6 +14,8 @@ from streams.kit.world import World
 
 REFUSED = "refused: "
 """An outcome's detail starts with it when nothing was done (authority, fencing, safety): no retry, no cooldown."""
+INTERRUPTED = "interrupted before its outcome was known; it is not run twice"
+"""An outcome's detail starts with it when the effect may have happened: no retry, which would be another action id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from streams.healing.guards import backoff_ms
 from streams.healing.holding import release, remember, retention_at, start_cooldown, take_lease
 from streams.healing.ordering import end_escalated
 from streams.healing.planning import diagnose, give_up
-from streams.healing.ports import REFUSED
+from streams.healing.ports import INTERRUPTED, REFUSED
 from streams.healing.settings import PAGE, milliseconds
 from streams.healing.state import IncidentRow, IncidentState
 
@@ -48,7 +48,8 @@ def _failed(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
     started = row.strategy_started_at if row.strategy_started_at is not None else desk.now
     in_time = desk.now + wait < started + milliseconds(desk.settings.strategy_timeout_s)
     refused = outcome.detail.startswith(REFUSED)
-    if in_time and not refused and row.attempts < desk.settings.max_retries and row.strategy != PAGE:
+    once = outcome.detail.startswith((REFUSED, INTERRUPTED))
+    if in_time and not once and row.attempts < desk.settings.max_retries and row.strategy != PAGE:
         update = {"state": IncidentState.DIAGNOSING, "held_by": "retry", "due_at": desk.now + wait}
         update |= {"attempts": row.attempts + 1, "generation": row.generation + 1}
         desk.draft.put_incident(row.model_copy(update=update))

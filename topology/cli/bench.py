@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
+from topology.cli.bench_healing import healing
+from topology.cli.bench_rows import Figures, show
 from topology.cli.options import AsJson
-from topology.cli.output import note, out
+from topology.cli.output import note
 from topology.cli.root import Misused, Refused
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ USUAL_PEERS = [Peer.FAUST, Peer.QUIX, Peer.KAFKA_STREAMS, Peer.KAFKA_STREAMS_BY_
 Seconds = Annotated[float, typer.Option("--seconds", min=1.0, help="Measured seconds of each side and round.")]
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Times that each side has its turn.")]
 Jar = Annotated[Path | None, typer.Option("--jar", help="Kafka Streams peer, built in tests/bench/kafka-streams.")]
-Figures = Mapping[str, Any]
 
 
 def register(app: typer.Typer) -> None:
@@ -95,8 +95,8 @@ def telemetry(
             note(_begun(comparison) if turn is None else _turn(comparison, turn))
     except watched.SideError as error:
         raise Refused(str(error)) from error
-    _show((row for c in found.values() for row in telemetry.figures(c)), as_json, _side)
-    _show(telemetry.growth(list(found.values())), as_json, _growth)
+    show((row for c in found.values() for row in telemetry.figures(c)), as_json, _side)
+    show(telemetry.growth(list(found.values())), as_json, _growth)
 
 
 def _given(**options: Path | None) -> dict[str, Path]:
@@ -131,11 +131,6 @@ def _growth(row: Figures) -> str:
     )
 
 
-def _show(rows: Iterable[Figures], as_json: bool, text: Callable[[Figures], str]) -> None:
-    for row in rows:
-        out(orjson.dumps(row) if as_json else text(row))
-
-
 def routing(
     jobs: Annotated[int, typer.Option(min=1, help="Jobs of the composed hour.")] = 4_000,
     data: Annotated[Path | None, typer.Option(help="Folder with regions/ and llm-requests/; made if absent.")] = None,
@@ -152,17 +147,17 @@ def routing(
     from topology.bench import evaluated, routing
 
     if durable:
-        _show(on_kafka.figures(100_000, (100.0, 1_000.0), seconds), as_json, on_kafka.text)
+        show(on_kafka.figures(100_000, (100.0, 1_000.0), seconds), as_json, on_kafka.text)
         return
-    _show(routing.figures(), as_json, routing.text)
-    _show(evaluated.figures(jobs, data), as_json, evaluated.text)
+    show(routing.figures(), as_json, routing.text)
+    show(evaluated.figures(jobs, data), as_json, evaluated.text)
 
 
 def policy(as_json: AsJson = False) -> None:
     """Policy decisions a second of one core, parsed once, beside parsing each time and beside plain Python."""
     from topology.bench import policy
 
-    _show(policy.figures(), as_json, policy.text)
+    show(policy.figures(), as_json, policy.text)
 
 
 def optimisation(
@@ -174,14 +169,14 @@ def optimisation(
     """Autoscalers on request traces over a queueing model: HPA v2, VPA, static p95, ours and an oracle."""
     from topology.bench.optimisation import run
 
-    _show(run.figures(data, days, trace), as_json, run.text)
+    show(run.figures(data, days, trace), as_json, run.text)
 
 
 def detect(as_json: AsJson = False) -> None:
     """The detector alone: us a sample, beside an exponential average's z-score and a copy of the samples."""
     from topology.bench import detect
 
-    _show(detect.figures(), as_json, detect.text)
+    show(detect.figures(), as_json, detect.text)
 
 
 def latency(
@@ -202,7 +197,7 @@ def latency(
     if missing:
         note(f"Kafka Streams is left out: {missing}")
     for one in rate or [100.0, 1_000.0]:
-        _show(latency.figures(one, seconds, None if missing else tools), as_json, latency.text)
+        show(latency.figures(one, seconds, None if missing else tools), as_json, latency.text)
 
 
 def restore(
@@ -213,29 +208,7 @@ def restore(
     """Seconds from a lost disk to a table that is ready, beside reading the same changelog and throwing it away."""
     from topology.bench import restore
 
-    _show(restore.figures(rows - rows % restore.PARTITIONS, rounds), as_json, restore.text)
-
-
-def healing(
-    faults: Annotated[int, typer.Option(min=1, help="Faults of each side: kill, slow, error in turn.")] = 12,
-    side: Annotated[list[str] | None, typer.Option(help="maestro, maestro-fast, alertmanager, checks, none.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Faults in a pool of real HTTP servers behind HAProxy: ms to detected, decided, effected, verified; lost requests.
-
-    Beside Prometheus with Alertmanager and a webhook, HAProxy's own checks, and nobody.
-    Needs Debian's haproxy, prometheus and prometheus-alertmanager.
-    """
-    from topology.bench.healing import pool, run, sides
-
-    logging.basicConfig(level=logging.ERROR)
-    wanted = side or list(sides.SIDES)
-    if unknown := sorted(set(wanted) - set(sides.SIDES)):
-        raise Misused(f"--side {unknown[0]}: one of {', '.join(sides.SIDES)} is needed")
-    try:
-        _show(run.figures(wanted, faults), as_json, run.text)
-    except pool.BenchError as error:
-        raise Refused(str(error)) from error
+    show(restore.figures(rows - rows % restore.PARTITIONS, rounds), as_json, restore.text)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

@@ -9,7 +9,7 @@ from schemas.records import Action, ActionOutcome, Remediation
 from streams.healing.executors.clearance import Clearance, destination_of
 from streams.healing.executors.ledger import outcome_of
 from streams.healing.executors.outcome_log import MemoryOutcomeLog, OutcomeLog
-from streams.healing.ports import REFUSED, Effect, ExecutionError, Executor, Order, RefusedError
+from streams.healing.ports import INTERRUPTED, REFUSED, Effect, ExecutionError, Executor, Order, RefusedError
 from streams.kit.world import World
 from streams.policy.modes import approval
 
@@ -40,8 +40,7 @@ class ActionRunner:
             return outcome_of(order, self.clock(), succeeded=False, detail=REFUSED + refusal)
         self._epochs[order.asset_id] = order.fencing_epoch
         if not self.log.begin(order.action_id) and not all(self._repeatable(a) for a in order.actions):
-            detail = "interrupted before its outcome was known; it is not run twice"
-            outcome = outcome_of(order, self.clock(), succeeded=False, detail=detail)
+            outcome = outcome_of(order, self.clock(), succeeded=False, detail=INTERRUPTED)
         else:
             outcome = await self._carry_out(order, world)
         self.log.end(outcome)

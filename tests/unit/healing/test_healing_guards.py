@@ -17,6 +17,7 @@ from schemas.records import (
     Severity,
 )
 from streams.healing.pools import members_of, pool_of
+from streams.healing.ports import INTERRUPTED
 from streams.healing.settings import HealingSettings
 from streams.healing.strategies.failover import Failover
 from streams.kit.layer import Event
@@ -467,6 +468,15 @@ def test_a_refused_action_is_not_retried_and_starts_no_cooldown(bench):
     told = bench.outcome(order, 1, succeeded=False, detail="refused: paused by ada")
     assert bench.statuses(told)[:3] == ["failover:failed", "failover:escalated", "page:planned"]
     assert not any("cooldown" in key for key in bench.partition.rows)
+
+
+def test_an_interrupted_action_is_not_tried_again_under_another_id(bench):
+    """Its effect may have happened: a retry would be a second one that no receiver can recognise."""
+    order = bench.anomaly()[-1]
+    told = bench.outcome(order, 1, succeeded=False, detail=INTERRUPTED)
+    assert bench.statuses(told)[:3] == ["failover:failed", "failover:escalated", "page:planned"]
+    assert any("cooldown" in key for key in bench.partition.rows)
+    assert [r for r in bench.advance(30) if r.strategy == "failover"] == []
 
 
 def test_runbook_before_failover_where_a_label_names_one(make_bench):
