@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +14,7 @@ from schemas.records import ActionOutcome, Remediation
 from streams.discovery.engine import DiscoveryLayer
 from streams.healing.engine import HealingLayer
 from streams.healing.executors.clearance import Clearance
+from streams.healing.executors.lease import Fence, NoFence, RedisFence
 from streams.healing.executors.ledger import ExecutorsLayer
 from streams.healing.executors.runner import ActionRunner, by_type
 from streams.healing.executors.shipped import shipped_executors
@@ -59,8 +63,16 @@ def build_executors(settings: Settings) -> tuple[ExecutorsLayer, ActionRunner]:
     """The executors' ledger (pure) and the runner of effects. RunbookError if a runbook cannot be used."""
     gate = build_gate(settings)
     clearance = Clearance(gate, settings.healing.default_mode, settings.executors.met_obligations)
-    actions = ActionRunner(shipped_executors(settings.executors) | by_type(plugins.executors()), clearance, lambda: 0)
+    executors = shipped_executors(settings.executors) | by_type(plugins.executors())
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    actions = ActionRunner(executors, clearance, lambda: 0, fence=_fence(settings), owner=owner)
     return ExecutorsLayer(clearance, settings.executors), actions
+
+
+def _fence(settings: Settings) -> Fence:
+    if settings.redis_url is None:
+        return NoFence(settings.executors.lease_required)
+    return RedisFence(settings.redis_url, f"maestro:{settings.app_id}", settings.executors.lease_s)
 
 
 def in_event_time(actions: ActionRunner) -> Callable[[Remediation, World], Awaitable[ActionOutcome]]:

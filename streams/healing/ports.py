@@ -100,6 +100,9 @@ class Executor(Protocol):
 
     @property
     def repeatable(self) -> bool:
-        """True if running it again after an interruption is harmless (the other side knows the idempotency key)."""
+        """True if running it again after an interruption is harmless (the other side knows the idempotency key).
+
+        False: it runs under a lease on the asset as well, and never a second time.
+        """
 
     async def execute(self, order: Order) -> Effect: ...

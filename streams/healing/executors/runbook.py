@@ -99,6 +99,10 @@ class RunbookExecutor:
             process.kill()
             await process.wait()
             raise ExecutionError(f"{argv[0]} did not end in {timeout_s:g} s and was killed") from error
+        except asyncio.CancelledError:  # the lease is lost or the worker stops: nothing goes on that nobody watches
+            process.kill()
+            await process.wait()
+            raise
         if process.returncode != 0:
             raise ExecutionError(f"{argv[0]} ended with {process.returncode}: {said.decode(errors='replace')[-200:]}")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from schemas.records import Action, ActionOutcome, Remediation
 from streams.healing.executors.clearance import Clearance, destination_of
+from streams.healing.executors.lease import Fence, LeaseLostError, NoFence
 from streams.healing.executors.ledger import outcome_of
 from streams.healing.executors.outcome_log import MemoryOutcomeLog, OutcomeLog
 from streams.healing.ports import INTERRUPTED, REFUSED, Effect, ExecutionError, Executor, Order, RefusedError
@@ -23,12 +24,17 @@ def by_type(executors: Iterable[Executor]) -> dict[str, Executor]:
 
 @dataclass(slots=True)
 class ActionRunner:
-    """`clearance` is asked again just before the effect, in the light of the world as it is then."""
+    """`clearance` is asked again just before the effect, in the light of the world as it is then.
+
+    `owner` names this process in the leases of `fence`, and no other one.
+    """
 
     executors: Mapping[str, Executor]
     clearance: Clearance
     clock: Clock
     log: OutcomeLog = field(default_factory=MemoryOutcomeLog)
+    fence: Fence = field(default_factory=NoFence)
+    owner: str = "this process"
     _epochs: dict[str, int] = field(default_factory=dict)
 
     async def run(self, order: Remediation, world: World) -> ActionOutcome:
@@ -41,8 +47,10 @@ class ActionRunner:
         self._epochs[order.asset_id] = order.fencing_epoch
         if not self.log.begin(order.action_id) and not all(self._repeatable(a) for a in order.actions):
             outcome = outcome_of(order, self.clock(), succeeded=False, detail=INTERRUPTED)
-        else:
+        elif all(self._repeatable(a) for a in order.actions):
             outcome = await self._carry_out(order, world)
+        else:
+            outcome = await self._fenced(order, world)
         self.log.end(outcome)
         return outcome
 
@@ -57,6 +65,16 @@ class ActionRunner:
 
     def _repeatable(self, action: Action) -> bool:
         return self.executors[action.type].repeatable
+
+    async def _fenced(self, order: Remediation, world: World) -> ActionOutcome:
+        """What must not be repeated runs under the asset's lease as well; without one nothing is begun."""
+        token = f"{self.owner} for {order.action_id}"
+        try:
+            return await self.fence.guarded(order.asset_id, token, lambda: self._carry_out(order, world))
+        except RefusedError as error:
+            return outcome_of(order, self.clock(), succeeded=False, detail=f"{REFUSED}{error}")
+        except LeaseLostError as error:
+            return outcome_of(order, self.clock(), succeeded=False, detail=f"{INTERRUPTED}: {error}")
 
     async def _carry_out(self, order: Remediation, world: World) -> ActionOutcome:
         effects: list[Effect] = []

@@ -72,6 +72,12 @@ class ExecutorSettings(BaseModel):
     met_obligations: frozenset[str] = Field(
         frozenset(), description="obligations (`redact`, `x.<name>`) that this installation's executors meet"
     )
+    lease_s: float = Field(
+        60, ge=1, le=86_400, description="s that the Redis lease of a killed executor still holds; renewed each third"
+    )
+    lease_required: bool = Field(
+        False, description="refuse effects that must not be repeated where no `redis_url` is set for their lease"
+    )
     retention_s: float = Field(86_400, ge=60, le=31_536_000, description="s that an outcome is kept for repeats")
 
     @field_validator("blocked_networks")
