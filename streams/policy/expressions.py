@@ -11,6 +11,7 @@ from typing import Final
 
 import cel
 
+from streams.policy.cel_columns import Columnar, columnar
 from streams.policy.facts import PLAIN, Read, Value, literals, reads, value_of, variables
 from streams.policy.port import Question
 from streams.policy.vocabulary import QuestionError
@@ -49,6 +50,8 @@ class Expression:
     kind: Kind
     program: cel.Program
     reads: tuple[Read, ...]
+    columns: Columnar | None = None
+    """For many candidates at once; None = each is the interpreter's."""
     _results: dict[tuple[Value, ...], float | ExpressionError] = field(default_factory=dict)
 
     def value(self, question: Question) -> float:
@@ -96,7 +99,9 @@ def compiled(text: str, kind: Kind) -> Expression:
     faults += tuple(f"unknown name `{name}`; known: asset, context, {', '.join(PLAIN)}" for name in unknown)
     strange = sorted(f for f in program.functions() if f.isidentifier() and f not in _FUNCTIONS)
     faults += tuple(f"unknown function `{name}`; known: {', '.join(sorted(_FUNCTIONS))}" for name in strange)
-    expression = Expression(text, kind, program, read)
+    expression = Expression(
+        text, kind, program, read, columnar(text, read) if kind is Kind.SOFT and not faults else None
+    )
     faults = faults or tuple(dict.fromkeys(_tried(expression)))
     if faults:
         raise RefusedExpression(faults)

@@ -123,7 +123,7 @@ def _typed(read: Read, value: object) -> Value:
         return tuple(sorted(value))
     if kind == "decimal" and isinstance(value, int | float) and not isinstance(value, bool):
         if math.isfinite(value):
-            return float(value)
+            return float(value) + 0.0  # There is one zero: results are kept by what was read, and -0.0 equals 0.0.
         raise QuestionError(f"{read} is {value}, not a finite number")
     raise QuestionError(f"{read} is {type(value).__name__}, the policy schema declares {kind}")
 

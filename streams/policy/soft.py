@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from streams.policy.expressions import Expression, Kind, RefusedExpression, compiled
+from streams.policy.population import Candidates, Flags, Floats
 from streams.policy.port import Question
 from streams.policy.statements import Fault
 
@@ -40,6 +43,12 @@ class SoftTerm:
     def value(self, question: Question) -> float:
         """0 (worst) to 1 (best); raises ExpressionError."""
         return self.expression.value(question)
+
+    def values(self, candidates: Candidates) -> tuple[Floats, Flags]:
+        """(what `value` gives for each of them, is that certain): where it is not, `value` has to be asked."""
+        if self.expression.columns is None:
+            return np.zeros(len(candidates)), np.zeros(len(candidates), np.bool_)
+        return self.expression.columns.values(candidates)
 
 
 def read_soft(files: Mapping[str, str], version: str) -> tuple[list[SoftTerm], list[Fault]]:

@@ -8,6 +8,7 @@ from schemas.records import Anomaly, Performance, PolicyRecord, Remediation, Rem
 from streams.kit.layer import Event
 from streams.kit.world import World
 from streams.policy.attributes import asset_attributes
+from streams.policy.population import Population
 from streams.policy.port import Context
 from streams.routing.columns import Columns, Frame
 
@@ -38,6 +39,8 @@ class Fleet:
         self.derived: dict[str, object] = {}
         """What a reader has worked out of the view, by a name of theirs; forgotten when anything in it changes."""
         self._attributes: dict[str, Context] = {}
+        self.population = Population(self._described, lambda: len(self.columns.ids))
+        """The same attributes by slot, for expressions that are asked about all candidates."""
 
     def see(self, event: Event) -> None:
         self.derived.clear()
@@ -68,6 +71,10 @@ class Fleet:
             found = self._attributes[asset_id] = asset_attributes(self.world.assets[asset_id])
         return dict(found)
 
+    def _described(self, slot: int) -> tuple[str, Context] | None:
+        asset_id = self.columns.ids[slot]
+        return (asset_id, self.attributes_of(asset_id)) if asset_id in self.world.assets else None
+
     def _see_asset(self, key: str) -> None:
         self._attributes.pop(key, None)
         asset = self.world.assets.get(key)
@@ -75,7 +82,7 @@ class Fleet:
             self.columns.remove(key)
             self._drained(key, {i: at for i, at in self.drains.get(key, {}).items() if not self.world.is_over(key, at)})
             return
-        self.columns.put(key, asset)
+        self.population.changed(self.columns.put(key, asset))
         self._see_performance(key)
         self._see_incidents(key)
         self._see_drain(key)

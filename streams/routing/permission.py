@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from schemas.records import JobRequest, PolicyVerdict
 from streams.kit import ids
 from streams.policy.gate import ask
 from streams.policy.modes import approval, approval_used
 from streams.policy.obligations import Duty, Obligation, parse_all
-from streams.policy.port import Outcome, Point, PolicyHook, Question
+from streams.policy.population import Candidates
+from streams.policy.port import Context, Outcome, Point, PolicyHook, Question
 from streams.routing import wording
 from streams.routing.bookings import EMPTY, Room
 from streams.routing.columns import Frame
@@ -90,14 +94,19 @@ class Permissions:
         """What the policy is asked about the candidate at this place in the frame."""
         asset_id = self.frame.id_of(index)
         cost = float(self.now.losses["cost"][index]) if self._cost_known(index) else None
-        return Question(
-            point=Point.ROUTING,
-            principal=f"tenant:{self.job.tenant}" if self.job.tenant else "layer:routing",
-            action="route",
-            asset_id=asset_id,
-            attributes=self.fleet.attributes_of(asset_id),
-            context={**self.situation, **({"cost_usd_per_hour": cost} if cost is not None else {})},
-        )
+        context = {**self.situation, **({"cost_usd_per_hour": cost} if cost is not None else {})}
+        return self._question(asset_id, self.fleet.attributes_of(asset_id), context)
+
+    def candidates(self, places: npt.NDArray[np.intp]) -> Candidates:
+        """What the policy is asked about all candidates at these places in the frame, at once."""
+        known = ~np.isnan(self.now.cost_usd_per_hour[places])
+        cost = np.where(known, self.now.losses["cost"][places], np.nan)
+        asked = self._question("", {}, self.situation)
+        return Candidates(self.fleet.population, places + self.frame.start, asked, {"cost_usd_per_hour": cost})
+
+    def _question(self, asset_id: str, attributes: Context, context: Context) -> Question:
+        principal = f"tenant:{self.job.tenant}" if self.job.tenant else "layer:routing"
+        return Question(Point.ROUTING, principal, "route", asset_id, attributes, context)
 
     def _cost_known(self, index: int) -> bool:
         return wording.is_known(self.now.cost_usd_per_hour[index])

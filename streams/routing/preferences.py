@@ -14,7 +14,7 @@ import numpy as np
 from schemas.records import PolicyVerdict
 from streams.policy.gate import preferences
 from streams.policy.port import Preference
-from streams.routing.columns import Floats
+from streams.routing.columns import Flags, Floats
 from streams.routing.permission import Permission, Permissions
 from streams.routing.scoring import Indexes, Weights
 from streams.routing.settings import RoutingSettings
@@ -54,17 +54,31 @@ def soft_terms(permissions: Permissions, feasible: Indexes, settings: RoutingSet
         return Soft()
     total = math.fsum(term.weight for term in terms)
     scale = min(1.0, settings.soft_share_max / total)
-    columns = {f"soft.{term.id}": np.zeros(len(feasible)) for term in terms}
-    for row, index in enumerate(feasible.tolist()):
-        question = permissions.question(index)
-        for term, column in zip(terms, columns.values(), strict=True):
-            try:
-                column[row] = _bounded(term.value(question))
-            except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it must name itself and deny
-                permissions.answers.setdefault(index, _failed(term, error))
+    columns = _columns(permissions, feasible, terms)
     shares = {f"soft.{term.id}": round(term.weight * scale, _DIGITS) for term in terms}
     notes = (f"soft terms ask for {total:g} of the score and have {settings.soft_share_max:g}",) if scale < 1 else ()
     return Soft(columns, shares, tuple(_verdict(term) for term in terms), notes)
+
+
+def _columns(permissions: Permissions, feasible: Indexes, terms: list[Preference]) -> dict[str, Floats]:
+    """What a term computes for all candidates at once; the rest is asked candidate by candidate, which is slow."""
+    columns: dict[str, Floats] = {}
+    asked: list[Flags] = []
+    for term in terms:
+        values = getattr(term, "values", None)
+        figures, sure = (np.zeros(len(feasible)), False) if values is None else values(permissions.candidates(feasible))
+        columns[f"soft.{term.id}"] = np.where(sure, figures, 0.0)
+        asked.append(np.broadcast_to(~np.asarray(sure, np.bool_), len(feasible)))
+    for row in np.flatnonzero(np.any(asked, axis=0)).tolist():
+        index = int(feasible[row])
+        question = permissions.question(index)
+        for term, column, rows in zip(terms, columns.values(), asked, strict=True):
+            if rows[row]:
+                try:
+                    column[row] = _bounded(term.value(question))
+                except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it must name itself and deny
+                    permissions.answers.setdefault(index, _failed(term, error))
+    return columns
 
 
 def _bounded(value: float) -> float:

@@ -185,3 +185,13 @@ def test_the_same_reading_is_evaluated_once_and_an_error_stays_one() -> None:
     for n in range(5_000):
         expression.value(replace(ASKED, attributes={"label.size": str(n)}))
     assert len(expression._results) <= 4_096
+
+
+def test_a_zero_below_zero_is_zero_whatever_was_asked_before() -> None:
+    """Results are kept by what was read, and -0.0 equals 0.0: the first one asked decided for both."""
+
+    def answers(*costs: float) -> list[float]:
+        expression = compiled("has(asset.cost_usd_per_hour) && 1.0 / asset.cost_usd_per_hour > 0.0", Kind.SOFT)
+        return [expression.value(replace(ASKED, attributes={"cost_usd_per_hour": cost})) for cost in costs]
+
+    assert answers(0.0, -0.0) == answers(-0.0, 0.0) == [1.0, 1.0]

@@ -112,7 +112,7 @@ def _stamped(wanted: WantedTopic) -> WantedTopic:
 def _send(publisher: Publisher, jobs: range, rate: float | None) -> None:
     begun = time.monotonic()
     for n, i in enumerate(jobs):
-        job: JobRequest = request(i).model_copy(update={"at": now_ms()})
+        job: JobRequest = request(i, alike=True).model_copy(update={"at": now_ms()})
         publisher.publish("job-requests", job)
         if rate is not None:
             time.sleep(max(0.0, begun + n / rate - time.monotonic()))

@@ -64,3 +64,43 @@ def test_a_soft_term_that_fails_for_a_candidate_denies_it_with_its_words(make_ri
     assert any(v.id == "size" and not v.allowed for v in decision.policies)
     rig.gone("svc-b")
     assert rig.route("job-2").outcome.value == "unroutable"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "has(asset.carbon_g_per_kwh) ? 1.0 - asset.carbon_g_per_kwh / 1000.0 : 0.0",
+        "'pool' in asset.labels && (asset.labels['pool'] == 'spot' || asset.kind in ['eu', 'us'])",
+        "has(context.cost_usd_per_hour) && has(context.tenant) ? 1.0 / (context.cost_usd_per_hour + 1.5) : 0.25",
+    ],
+)
+def test_a_term_over_columns_leads_to_the_bytes_that_the_interpreter_leads_to(make_rig, text) -> None:
+    def decided(columns: bool) -> list[str]:
+        policy = policies(("s", 0.15, text))
+        if not columns:
+            policy.soft[0].expression.columns = None
+        rig = make_rig(policy=policy)
+        for i in range(30):
+            label = {"labels": {"pool": ("spot", "core")[i % 2]}} if i % 3 else {}
+            region = ("eu", "us", "ap")[i % 3]
+            rig.asset(f"svc-{i}", cost_usd_per_hour=float(i % 4), carbon_g_per_kwh=90.0 * i if i % 5 else None,
+                      region=region, **label)  # fmt: skip
+        said = [rig.route("job-1", tenant="t").model_dump_json()]
+        rig.asset("svc-7", cost_usd_per_hour=0.5, labels={"pool": "spot"})
+        rig.gone("svc-8")
+        rig.asset("svc-new", cost_usd_per_hour=0.5, region="eu")
+        return [*said, rig.route("job-2", tenant="t").model_dump_json()]
+
+    assert decided(columns=True) == decided(columns=False)
+
+
+def test_the_interpreter_is_not_asked_where_columns_are_certain(make_rig, monkeypatch) -> None:
+    asked: list[str] = []
+    policy = policies(("s", 0.1, "has(asset.cost_usd_per_hour) && 10.0 / asset.cost_usd_per_hour > 2.0"))
+    told = type(policy.soft[0]).value
+    monkeypatch.setattr(type(policy.soft[0]), "value", lambda term, q: asked.append(q.asset_id) or told(term, q))
+    rig = make_rig(policy=policy)
+    for i in range(20):
+        rig.asset(f"svc-{i}", cost_usd_per_hour=float(i), carbon_g_per_kwh=10.0)
+    assert rig.route().outcome == "routed"
+    assert asked == ["svc-0"], "what is divided by zero"
