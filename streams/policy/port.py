@@ -79,6 +79,8 @@ class PolicyHook(Protocol):
 class Preference(Protocol):
     """A soft term of a hook that has a method `soft_terms() -> tuple[Preference, ...]`; routing weighs it in.
 
+    One that also has `values`, as `soft.SoftTerm` has, is asked about all candidates at once.
+
     `weight` is its share of the score (0..1); all together are held to the setting `routing.soft_share_max`.
     """
 
