@@ -101,9 +101,9 @@ class Pool:
         return b"".join(parts).decode()
 
     def out_of_service(self) -> set[str]:
-        """Servers that HAProxy gives no new requests by an order."""
+        """Servers that HAProxy gives no new requests, by an order or as its own checks say that they are down."""
         rows = [line.split(" ") for line in self.order(f"show servers state {BACKEND}").splitlines()[2:] if line]
-        return {row[3] for row in rows if int(row[6]) & 0x3B}
+        return {row[3] for row in rows if int(row[6]) & 0x3B or row[5] == "0"}
 
 
 @contextmanager

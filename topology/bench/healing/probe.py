@@ -1,7 +1,7 @@
 """Telemetry of the pool, as an agent beside a load balancer would send it: FILE BROKER SOCKET INTERVAL NAME=PORT...
 
-Every interval, for each server: HAProxy's own counters of what it passed on, and one look at the server itself, so that
-one that gets no requests any more is still known about. `error_rate` counts both, `latency_ms` is the look's.
+Every interval, for each server: HAProxy's own counters of what it passed on, and a few looks at the server itself, so
+that one that gets no requests any more is still known about. `error_rate` counts both, `latency_ms` is their median.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from statistics import median
 
 from schemas.records import HealthSignal
 from streams.remote.haproxy import HAProxyRuntime
@@ -18,6 +19,8 @@ from topology.client.publisher import Publisher, now_ms
 
 SOURCE = "bench:probe"
 GAP_S = 0.001
+LOOKS, LOOKS_FROM_S, LOOK_GAP_S = 3, 0.5, 0.025
+"""Looks an interval, if it has the room; so far apart that one pause of this machine does not slow most of them."""
 
 
 async def look(port: int, timeout_s: float, after_s: float = 0.0) -> float | None:
@@ -37,6 +40,10 @@ async def look(port: int, timeout_s: float, after_s: float = 0.0) -> float | Non
     return (time.monotonic() - began) * 1000 if b" 200 " in head.splitlines()[0] else None
 
 
+async def looks(port: int, timeout_s: float, after_s: float, count: int) -> list[float | None]:
+    return await asyncio.gather(*(look(port, timeout_s, after_s + n * LOOK_GAP_S) for n in range(count)))
+
+
 def passed_on(stats: tuple[Stat, ...]) -> dict[str, tuple[int, int]]:
     """Requests and failures of each server since HAProxy's start."""
     return {
@@ -49,20 +56,21 @@ def passed_on(stats: tuple[Stat, ...]) -> dict[str, tuple[int, int]]:
 async def run(broker: str, socket: str, interval_s: float, ports: dict[str, int]) -> None:
     publisher, runtime = Publisher(broker, client_id="probe"), HAProxyRuntime(socket)
     before = passed_on(await runtime.stat())
-    due = time.monotonic()
+    due, count = time.monotonic(), LOOKS if interval_s >= LOOKS_FROM_S else 1
     while True:
         due = max(due + interval_s, time.monotonic())
         await asyncio.sleep(due - time.monotonic())
         timeout_s = min(0.5, 0.8 * interval_s)
         # Not all at once: they would wait for one another, and all would look slow together.
-        looks = await asyncio.gather(*(look(p, timeout_s, n * GAP_S) for n, p in enumerate(ports.values())))
+        seen = await asyncio.gather(*(looks(p, timeout_s, n * GAP_S, count) for n, p in enumerate(ports.values())))
         now, at = passed_on(await runtime.stat()), now_ms()
         signals: list[HealthSignal] = []
-        for name, ms in zip(ports, looks, strict=True):
+        for name, looked in zip(ports, seen, strict=True):
             requests, failures = (a - b for a, b in zip(now[name], before[name], strict=True))
-            share = min(1.0, (failures + (ms is None)) / (requests + 1))
+            answered = [ms for ms in looked if ms is not None]
+            share = min(1.0, (failures + count - len(answered)) / (requests + count))
             signals.append(_signal(name, "error_rate", share, "share", at))
-            signals += [_signal(name, "latency_ms", ms, "ms", at)] if ms is not None else []
+            signals += [_signal(name, "latency_ms", median(answered), "ms", at)] if answered else []
         before = now
         publisher.publish_signals(signals)
         publisher.flush()

@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ RATE = 200.0
 WARM_SAMPLES, FEWEST_WARM_S = 40, 15.0
 FLAP_S, FLAP_EVERY_S = 30.0, 2.0
 STORM_S = 15.0
+AFTERMATH_S = 5.0
+"""After a fault, for which an incident of the same server still counts as its."""
 STEPS = ("detected", "decided", "effected", "verified")
 
 
@@ -92,7 +95,30 @@ def _row(side: Side, kind: str, struck: Sequence[Struck], seen: Seen, load: Load
         row |= {f"decision_{name}": value for name, value in cuts(seen.decision_ms).items()}
         row |= {"most_acted_on_at_once": seen.most_at_once, "unexpected": len(seen.failures)}
         row |= {"first_unexpected": seen.failures[0] if seen.failures else ""}
+        row["incidents"], row["incidents_elsewhere"] = _incidents(struck, seen)
+        row["held"] = _held(struck, seen)
     return row | {"load_average": os.getloadavg()[0]}
+
+
+def _incidents(struck: Sequence[Struck], seen: Seen) -> tuple[dict[str, int], dict[str, int]]:
+    """By metric, kind and severity as they opened while the faults went on: of stricken servers, and of others."""
+    begun, end = struck[0].begun, struck[-1].end
+    ill = [(s.asset, s.begun, s.end + AFTERMATH_S) for s in struck]
+    theirs, others = Counter[str](), Counter[str]()
+    for at, asset, what in seen.opened:
+        if begun <= at < end:
+            known = any(asset == name and since <= at < until for name, since, until in ill)
+            (theirs if known else others)[what] += 1
+    return dict(sorted(theirs.items())), dict(sorted(others.items()))
+
+
+def _held(struck: Sequence[Struck], seen: Seen) -> dict[str, int]:
+    """Why nothing was done for a stricken server while it was ill, with how often that was said."""
+    ill = [(s.asset, s.begun, s.end) for s in struck]
+    counts = Counter(
+        why for at, asset, why in seen.held if any(asset == name and since <= at < until for name, since, until in ill)
+    )
+    return dict(sorted(counts.items()))
 
 
 def _flapping(pool: Pool, side: Side, seen: Seen, load: Load) -> dict[str, object]:
@@ -143,7 +169,12 @@ def text(row: Mapping[str, Any]) -> str:
     steps = ", ".join(f"{step} {_span(row, step)}" for step in STEPS if row[f"{step}_count"])
     lost = "{failed_a_fault:.1f} requests failed and {slow_a_fault:.1f} were slow a fault".format(**row)
     decision = f"; sample to order {_span(row, 'decision')}" if row.get("decision_count") else ""
-    return f"{row['label']}: {row['faults']} x {row['kind']}: {steps or 'nothing was done'}; {lost}{decision}"
+    asides = "".join(
+        f"\n  {heading}: {'; '.join(f'{count} x {what}' for what, count in row[name].items())}"
+        for name, heading in (("held", "not done at once"), ("incidents_elsewhere", "incidents of healthy servers"))
+        if row.get(name)
+    )
+    return f"{row['label']}: {row['faults']} x {row['kind']}: {steps or 'nothing was done'}; {lost}{decision}{asides}"
 
 
 def _span(row: Mapping[str, Any], step: str) -> str:

@@ -29,8 +29,10 @@ class Seen:
     detected: list[Moment] = field(default_factory=list)
     decided: list[Moment] = field(default_factory=list)
     verified: list[Moment] = field(default_factory=list)
-    held: list[Moment] = field(default_factory=list)
-    """Why something was not done (with the time)."""
+    opened: list[tuple[float, str, str]] = field(default_factory=list)
+    """Incidents: time, asset, metric and kind."""
+    held: list[tuple[float, str, str]] = field(default_factory=list)
+    """What was not done: time, asset, reason."""
     decision_ms: list[float] = field(default_factory=list)
     most_at_once: int = 0
     failures: list[str] = field(default_factory=list)
@@ -84,6 +86,9 @@ class Watcher:
     def _anomaly(self, record: Anomaly, at: float) -> None:
         if record.state is AnomalyState.OPENED:
             self.seen.detected.append((at, record.asset_id))
+            self.seen.opened.append(
+                (at, record.asset_id, f"{record.metric} {record.kind.value} {record.severity.value}")
+            )
             self._sampled[record.incident_id] = record.at
 
     def _remediation(self, record: Remediation, at: float) -> None:
@@ -101,7 +106,7 @@ class Watcher:
                 self.seen.verified.append(moment)
                 self._acting.discard(record.asset_id)
             case RemediationStatus.SUPPRESSED:
-                self.seen.held.append((at, record.reason))
+                self.seen.held.append((at, record.asset_id, f"{record.strategy}: {record.reason}"))
             case RemediationStatus.FAILED | RemediationStatus.ESCALATED:
                 self.seen.failures.append(record.reason)
                 self._acting.discard(record.asset_id)
