@@ -81,7 +81,7 @@ def last_figures(messages: Sequence[bytes]) -> dict[str, float]:
     return {figure.metric: figure.value for figure in found}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(
     before=OBSERVED,
     added=OBSERVED,

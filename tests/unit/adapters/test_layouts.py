@@ -72,8 +72,18 @@ def test_a_wider_zero_bucket_takes_in_what_was_beside_it() -> None:
     points = [point(0, 0, {-4: 5, 2: 5}, zero=(10, 0.0)), point(10, 0, {2: 15}, zero=(35, 0.125))]
     found = samples("otlp", [p.SerializeToString() for p in points])
     assert values(found, "size_per_s") == [3.0]
-    assert values(found, "size_p50") == pytest.approx([0.125 * 15 / 20])
+    assert values(found, "size_p50") == pytest.approx([-0.125 + 0.25 * 15 / 20])
     assert values(found, "size_p95") == pytest.approx([4 + 4 * 8.5 / 10])
+
+
+def test_a_zero_bucket_that_took_in_the_only_negative_observation_is_no_new_beginning() -> None:
+    before = point(0, 0, {})
+    one = before.resource_metrics[0].scope_metrics[0].metrics[0].exponential_histogram.data_points[0]
+    one.count, one.sum = 1, 1.0
+    one.negative.offset = -20
+    one.negative.bucket_counts.append(1)
+    found = samples("otlp", [before.SerializeToString(), point(10, 0, {1: 1}, zero=(1, 0.125)).SerializeToString()])
+    assert values(found, "size_per_s") == [0.1]
 
 
 def test_a_finer_scale_than_before_gives_quantiles_of_the_coarser_one() -> None:
