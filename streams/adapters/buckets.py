@@ -13,6 +13,8 @@ MOST_BUCKETS = 2_000
 """With observations in them, of one distribution: they are kept in a row. SDKs keep 160."""
 Side = tuple[int, Sequence[float]]
 """Offset of the first bucket, counts."""
+Indexed = list[tuple[int, float]]
+"""Index of a bucket, its count; ascending, without the empty ones."""
 
 
 def explicit(bounds: Sequence[float], counts: Sequence[float]) -> tuple[Bucket, ...] | None:
@@ -29,24 +31,29 @@ def explicit(bounds: Sequence[float], counts: Sequence[float]) -> tuple[Bucket, 
 
 
 def exponential(scale: int, zero: tuple[float, float], positive: Side, negative: Side) -> tuple[Bucket, ...] | None:
+    """OTLP's form of `sparse`."""
+    return sparse(scale, zero, _indexed(positive), _indexed(negative))
+
+
+def sparse(scale: int, zero: tuple[float, float], positive: Indexed, negative: Indexed) -> tuple[Bucket, ...] | None:
     """Base 2^(2^-scale); bucket i holds base^i < x <= base^(i+1), mirrored below zero (OTLP data model).
 
-    `zero`: count and threshold of the bucket around zero, which begins at zero where nothing is negative. None = more
-    buckets than we keep.
+    `zero`: count and threshold of the bucket around zero. It reaches below even where nothing is negative now: it may
+    have taken in what was (`layouts.since`). None = more buckets than we keep.
     """
     if not -20 <= scale <= 20:
         raise ValueError(f"scale {scale} is not between -20 and 20")
     zeros, threshold = zero
     if not (math.isfinite(threshold) and threshold >= 0):
         raise ValueError(f"zero threshold {threshold} is no width")
-    above = [(*_ends(scale, i), float(n)) for i, n in _indexed(positive)]
-    below = [(-high, -low, float(n)) for (low, high), n in ((_ends(scale, i), n) for i, n in _indexed(negative))]
-    middle = [(0.0 - threshold if below else 0.0, threshold, float(zeros))] if zeros else []
+    above = [(*_ends(scale, i), float(n)) for i, n in positive]
+    below = [(-high, -low, float(n)) for (low, high), n in ((_ends(scale, i), n) for i, n in negative)]
+    middle = [(0.0 - threshold, threshold, float(zeros))] if zeros else []
     found = (*reversed(below), *middle, *above)
     return found if len(found) <= MOST_BUCKETS else None
 
 
-def _indexed(side: Side) -> list[tuple[int, float]]:
+def _indexed(side: Side) -> Indexed:
     offset, counts = side
     return [(offset + i, n) for i, n in enumerate(counts) if n]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from schemas.columns import NAME_MAX_LENGTH
@@ -54,10 +55,12 @@ class Converter:
     def take(self, reading: Reading) -> list[Figure]:
         """The samples that follow from one message, in its order."""
         for name, kind in sorted(reading.types.items()):
-            self._note_type(name, kind)
+            self._note("type", name, kind)
+        for name, unit in sorted(reading.units.items()):
+            self._note("unit", name, unit)
         found: list[Figure] = []
         for point in reading.points:
-            found += self._of_point(point)
+            found += self._of_point(point, reading.version == 1)
         if reading.whole:
             found += [*self._shares.close(), *self._requests.close()]
         self._shares.leave_open()
@@ -65,7 +68,8 @@ class Converter:
         self.counts["samples"] += len(found)
         return found
 
-    def _of_point(self, point: Point) -> Iterator[Figure]:
+    def _of_point(self, point: Point, units_apart: bool) -> Iterator[Figure]:
+        """`units_apart`: units of points without one may have come in messages of their own."""
         if matches(point.origin.metric, self._settings.ignored_metrics):
             self.counts["ignored"] += 1
         elif not self._has_room(point.origin, point.at):
@@ -74,6 +78,8 @@ class Converter:
             typed: Point | None = point
             if isinstance(point, Untyped):
                 typed = prom_types.typed(self.rows, point, self._type_of, self.counts)
+            if units_apart and isinstance(typed, Number | Distribution) and not typed.origin.unit:
+                typed = self._with_unit(typed)
             if isinstance(typed, Number):
                 yield from self._of_number(typed)
             elif isinstance(typed, Distribution):
@@ -156,14 +162,24 @@ class Converter:
         self.rows.put(key, [max(at, newest), sets])
         return True
 
-    def _note_type(self, name: str, kind: str) -> None:
-        key = ids.row_key("type", name)
-        if self.rows.get(key) != [LATEST_AT, kind]:
-            self.rows.put(key, [LATEST_AT, kind])
+    def _note(self, what: str, name: str, text: str) -> None:
+        """Metadata of a metric family: its `type` or its `unit`."""
+        key = ids.row_key(what, name)
+        if self.rows.get(key) != [LATEST_AT, text]:
+            self.rows.put(key, [LATEST_AT, text])
 
     def _type_of(self, name: str) -> str:
-        row = self.rows.get(ids.row_key("type", name))
+        return self._noted("type", name)
+
+    def _noted(self, what: str, name: str) -> str:
+        row = self.rows.get(ids.row_key(what, name))
         return "" if row is None else str(row[1])
+
+    def _with_unit(self, point: Number | Distribution) -> Number | Distribution:
+        name = point.origin.metric
+        unit = self._noted("unit", name) or self._noted("unit", name.removesuffix("_total"))
+        origin = point.origin._replace(unit=unit)
+        return point._replace(origin=origin) if isinstance(point, Number) else replace(point, origin=origin)
 
     def _note_unit(self, unit: str) -> None:
         self.counts["unknown_unit"] += 1

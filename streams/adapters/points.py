@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -88,7 +89,7 @@ Bucket = tuple[float, float, float]
 class Distribution:
     """Observations, `running` since `start` or those of the interval alone. `total` and buckets None = not said.
 
-    `least` and `most` bound every observation, as far as the sender knows.
+    `least` and `most` bound every observation, as far as the sender knows. `anew`: it says that the totals began again.
     """
 
     origin: Origin
@@ -100,6 +101,7 @@ class Distribution:
     start: int = 0
     least: float | None = None
     most: float | None = None
+    anew: bool = False
 
 
 class Ended(NamedTuple):
@@ -110,11 +112,16 @@ class Ended(NamedTuple):
 
 
 class Untyped(NamedTuple):
-    """A sample of Prometheus: whether it is a level, a total or a part of a histogram is in its name and metadata."""
+    """A sample of Prometheus: whether it is a level, a total or a part of a histogram is in its name and metadata.
+
+    `told`: the type of its metric family where the sample itself came with it, "" = it did not.
+    """
 
     origin: Origin
     at: int
     value: float | None
+    told: str = ""
+    start: int = 0
 
 
 Point = Number | Distribution | Ended | Untyped
@@ -138,6 +145,12 @@ class Reading:
     whole: bool = False
     types: dict[str, str] = field(default_factory=dict)
     """What the sender says of metric names: counter, gauge, histogram, summary."""
+    units: dict[str, str] = field(default_factory=dict)
+    """What the sender says of metric names in requests of their own, for points without a unit."""
+    version: int = 0
+    """Of the protocol, where the bytes tell it (remote write)."""
+    written: Counter[str] = field(default_factory=Counter)
+    """Good samples and histograms, as remote write 2.0 counts them."""
 
     def refuse_after(self, latest: int) -> None:
         """Takes out the points whose time is ahead of what any right clock can show."""

@@ -17,6 +17,8 @@ from streams.adapters.rows import Rows
 Types = Callable[[str], str]
 """Type of a metric family by its name, "" = not told."""
 INF = "+Inf"
+FAMILIES = ("histogram", "summary")
+"""Types whose series have other names than the family: its name with `_sum`, `_count`, `_bucket`."""
 
 
 def typed(rows: Rows, point: Untyped, types: Types, counts: Counter[str]) -> Point | None:
@@ -26,21 +28,23 @@ def typed(rows: Rows, point: Untyped, types: Types, counts: Counter[str]) -> Poi
     """
     origin = point.origin
     name, attributes = origin.metric, dict(origin.attributes)
-    told = types(name)
+    told = point.told or types(name)
     if name.endswith("_bucket") and _is_bound(attributes.get("le", "")):
         base = origin._replace(metric=name.removesuffix("_bucket"), attributes=_without_le(origin.attributes))
         return _part(rows, base, point, attributes["le"], counts)
     for ending in ("_sum", "_count"):
         base_name = name.removesuffix(ending)
-        if base_name != name and not told and types(base_name) in ("", "histogram", "summary"):
+        if base_name != name and (point.told in FAMILIES or (not told and types(base_name) in ("", *FAMILIES))):
             return _part(rows, origin._replace(metric=base_name), point, ending, counts)
-    if name.endswith("_created") and told in ("", "gauge"):
+    if name.endswith("_created") and (told in ("", "gauge") or point.told in FAMILIES):
         if point.value is not None:
             counts["creation_times"] += 1
         return None
-    is_total = told == "counter" or types(name.removesuffix("_total")) == "counter"
+    is_total = told == "counter" or (not point.told and types(name.removesuffix("_total")) == "counter")
     is_total |= name.endswith("_total") and told == ""
-    return Number(origin, point.at, point.value, Kind.TOTAL if is_total else Kind.LEVEL)
+    if is_total:
+        return Number(origin, point.at, point.value, Kind.TOTAL, point.start)
+    return Number(origin, point.at, point.value)
 
 
 def _is_bound(le: str) -> bool:
@@ -55,7 +59,10 @@ def _without_le(attributes: Attributes) -> Attributes:
 
 
 def _part(rows: Rows, origin: Origin, point: Untyped, part: str, counts: Counter[str]) -> Point | None:
-    """Row: time, parts of that time by name, how many buckets the last complete one had, whether it was given out."""
+    """Row: time, parts of that time by name, how many buckets the last complete one had, whether it was given out.
+
+    A part `_start` is when they began, if that was told.
+    """
     origin = origin._replace(unit=origin.unit or point.origin.unit)
     key = series_key("parts", origin)
     if point.value is None:
@@ -74,7 +81,7 @@ def _part(rows: Rows, origin: Origin, point: Untyped, part: str, counts: Counter
             counts["incomplete"] += 1
         expected = max((sum(p[0] != "_" for p in parts)), 0) if parts else expected
         at, parts, done = point.at, {}, False
-    parts = {**parts, part: point.value}
+    parts = {**parts, part: point.value} | ({"_start": point.start} if point.start else {})
     found = None if done or not _is_complete(parts, expected) else _distribution(origin, at, parts, expected)
     rows.put(key, [at, parts, expected, done or found is not None])
     return late or found
@@ -91,7 +98,9 @@ def _distribution(origin: Origin, at: int, parts: dict[str, float], expected: in
         return None
     uppers = sorted((float(part), n) for part, n in parts.items() if part[0] != "_")
     whole = bool(uppers) and len(uppers) >= expected
-    return Distribution(origin, at, count, parts.get("_sum"), _buckets(uppers) if whole else None, True)
+    return Distribution(
+        origin, at, count, parts.get("_sum"), _buckets(uppers) if whole else None, True, int(parts.get("_start", 0))
+    )
 
 
 def _buckets(uppers: list[tuple[float, float]]) -> tuple[Bucket, ...] | None:

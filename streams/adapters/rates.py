@@ -80,7 +80,8 @@ def interval(rows: Rows, point: Distribution) -> Interval | None:
     stored = None if point.buckets is None else [[*_ends(b), b[2]] for b in point.buckets]
     rows.put(key, [point.at, point.count, point.total, stored])
     added = None if last is None else _added(point.buckets, last[3])
-    if last is None or point.count < last[1] or any(n < 0 for _, _, n in added or ()):
+    fell = point.anew or (last is not None and point.count < last[1])
+    if last is None or fell or any(n < 0 for _, _, n in added or ()):
         begun = point.start if last is None else last[0]
         if not begun or point.at - begun > FIRST_INTERVAL_MS:
             return None

@@ -1,46 +1,40 @@
-"""Prometheus remote write 1.0 to points: a snappy block with a `prometheus.WriteRequest` (its bytes on the topic).
+"""Prometheus remote write 1.0 and 2.0 to points: a snappy block with a request of either (its bytes on the topic).
 
 Labels of a series are its identity (setting `intake.remote_write_identity`) and its attributes. What a number means is
-not in the message but in the metric's name and in metadata, which come in requests of their own: see `prom_types`.
+in the metric's name and in metadata: in 1.0 they come in requests of their own, see `prom_types`; in 2.0 with the
+series, whose texts are numbers of symbols. A bad series or a bad sample costs itself.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cramjam
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError as ProtobufError
 
 from schemas.columns import NAME_MAX_LENGTH
 from schemas.errors import Reason, TooLarge, Undecodable
 from streams.adapters.identity import asset_of
-from streams.adapters.points import Origin, Reading, Untyped, attributes_from, time_fault
+from streams.adapters.native import is_stale, native
+from streams.adapters.points import UNIT_MAX_LENGTH, Origin, Reading, Untyped, attributes_from, time_fault
+from streams.adapters.prom_messages import request_class
 from streams.adapters.settings import IntakeSettings
 
-STALE = 0x7FF0000000000002
-"""The NaN that says: this series has ended (Prometheus, `value.StaleNaN`)."""
 MAX_PLAIN_BYTES = 33_554_432
 TYPES = {1: "counter", 2: "gauge", 3: "histogram", 4: "gaugehistogram", 5: "summary"}
-_F = descriptor_pb2.FieldDescriptorProto
-_MESSAGES = {
-    "Label": (("name", 1, _F.TYPE_STRING, ""), ("value", 2, _F.TYPE_STRING, "")),
-    "Sample": (("value", 1, _F.TYPE_DOUBLE, ""), ("timestamp", 2, _F.TYPE_INT64, "")),
-    "TimeSeries": (
-        ("labels", 1, _F.TYPE_MESSAGE, "Label"),
-        ("samples", 2, _F.TYPE_MESSAGE, "Sample"),
-        ("histograms", 4, _F.TYPE_BYTES, "*"),
-    ),
-    "MetricMetadata": (("type", 1, _F.TYPE_INT32, ""), ("metric_family_name", 2, _F.TYPE_STRING, "")),
-    "WriteRequest": (
-        ("timeseries", 1, _F.TYPE_MESSAGE, "TimeSeries"),
-        ("metadata", 3, _F.TYPE_MESSAGE, "MetricMetadata"),
-    ),
-}  # fmt: skip
-"""What we read of prometheus/prompb (remote.proto, types.proto): name, number, type, and the message it repeats."""
+UNITS = {"seconds": "s", "bytes": "By", "ratio": "1", "percent": "%", "celsius": "Cel", "watts": "W"}
+TOLD_UNITS = UNITS | {"volts": "V", "amperes": "A", "joules": "J", "hertz": "Hz", "kelvin": "K", "meters": "m"}
+"""Prometheus' words for base units; of a metric's name only the usual ones are looked for."""
+
+
+class Told(NamedTuple):
+    """What a 2.0 request says of a series beside its labels: type, unit, and when it began (UTC ms)."""
+
+    kind: str = ""
+    unit: str = ""
+    created: int = 0
 
 
 def read_remote_write(data: bytes, settings: IntakeSettings) -> Reading:
@@ -50,13 +44,11 @@ def read_remote_write(data: bytes, settings: IntakeSettings) -> Reading:
         request.ParseFromString(unpacked(data))
     except ProtobufError as error:
         raise Undecodable(f"not a remote write request: {error}") from error
-    if not request.timeseries and not request.metadata:
-        raise Undecodable("not a remote write request: neither series nor metadata in it")
-    told = ((m.metric_family_name, m.type) for m in request.metadata if len(m.metric_family_name) <= NAME_MAX_LENGTH)
-    reading = Reading(types={name: TYPES[kind] for name, kind in told if kind in TYPES})
-    for number, series in enumerate(request.timeseries):
-        _read_series(series, f"series {number}", settings, reading)
-    return reading
+    first, second = request.timeseries or request.metadata, request.symbols or request.series
+    if bool(first) == bool(second):
+        what = "series of 1.0 and of 2.0 in one" if first else "neither series nor metadata in it"
+        raise Undecodable(f"not a remote write request: {what}")
+    return _read_second(request, settings) if second else _read_first(request, settings)
 
 
 def unpacked(data: bytes, max_bytes: int = MAX_PLAIN_BYTES) -> bytes:
@@ -70,54 +62,112 @@ def unpacked(data: bytes, max_bytes: int = MAX_PLAIN_BYTES) -> bytes:
         raise Undecodable(f"not a snappy block: {error}") from error
 
 
-def _read_series(series: Any, place: str, settings: IntakeSettings, reading: Reading) -> None:
-    labels = {label.name: label.value for label in series.labels}
+def _read_first(request: Any, settings: IntakeSettings) -> Reading:
+    told = [m for m in request.metadata if len(m.metric_family_name) <= NAME_MAX_LENGTH]
+    reading = Reading(version=1)
+    reading.types = {m.metric_family_name: TYPES[m.type] for m in told if m.type in TYPES}
+    reading.units = {m.metric_family_name: told_unit(m.unit) for m in told if m.unit}
+    for number, series in enumerate(request.timeseries):
+        labels = {label.name: label.value for label in series.labels}
+        _read_series(series, labels, Told(), f"series {number}", settings, reading)
+    return reading
+
+
+def _read_second(request: Any, settings: IntakeSettings) -> Reading:
+    symbols = list(request.symbols)
+    if not request.series:
+        raise Undecodable("not a remote write request: no series in it")
+    if symbols[:1] != [""]:
+        raise Undecodable("not a remote write request: its symbols do not begin with an empty one")
+    reading = Reading(version=2)
+    for number, series in enumerate(request.series):
+        try:
+            labels = labels_of(series.labels_refs, symbols)
+            unit = told_unit(_symbols([series.metadata.unit_ref], symbols)[0])
+        except ValueError as error:
+            reading.refuse(f"series {number}", Reason.INVALID, str(error))
+            continue
+        told = Told(TYPES.get(series.metadata.type, ""), unit, series.created)
+        _read_series(series, labels, told, f"series {number}", settings, reading)
+    return reading
+
+
+def labels_of(refs: Sequence[int], symbols: Sequence[str]) -> dict[str, str]:
+    """ValueError for what are no names with a value each."""
+    if len(refs) % 2:
+        raise ValueError(f"{len(refs)} references to labels: a name without a value")
+    texts = _symbols(refs, symbols)
+    labels = dict(zip(texts[::2], texts[1::2], strict=True))
+    if 2 * len(labels) != len(texts):
+        raise ValueError("a label has two values")
+    return labels
+
+
+def _symbols(refs: Sequence[int], symbols: Sequence[str]) -> list[str]:
+    beyond = [ref for ref in refs if ref >= len(symbols)]
+    if beyond:
+        raise ValueError(f"symbol {beyond[0]} is none of {len(symbols)}")
+    return [symbols[ref] for ref in refs]
+
+
+def _read_series(
+    series: Any, labels: dict[str, str], told: Told, place: str, settings: IntakeSettings, reading: Reading
+) -> None:
     name = labels.pop("__name__", "")
     asset_id = asset_of(settings.remote_write_identity, labels, settings.unidentified_asset)
     if not asset_id or not 0 < len(name) <= NAME_MAX_LENGTH:
         what = "no __name__" if asset_id else "no asset: see intake.remote_write_identity"
         reading.refuse(place, Reason.INVALID, what)
         return
-    if series.histograms:
-        reading.refuse(
-            f"{place}, {name}", Reason.INVALID, "native histograms are not read: send_native_histograms: false"
-        )
     known = {part.rstrip("?") for rule in settings.remote_write_identity for part in rule.split("/")}
     attributes = attributes_from({k: v for k, v in labels.items() if k not in known}, settings.ignored_attributes)
-    origin = Origin(asset_id, name, unit_in(name), attributes)
+    origin = Origin(asset_id, name, unit_in(name) or told.unit, attributes)
     for sample in series.samples:
-        at = sample.timestamp
-        if (wrong := time_fault(at)) is not None:
-            reading.refuse(f"{place}, {name}", Reason.TIME_OUT_OF_RANGE, wrong)
-        elif math.isinf(sample.value):
-            reading.refuse(f"{place}, {name}", Reason.NOT_FINITE, f"value {sample.value} is not a finite number")
-        elif not math.isnan(sample.value):
-            reading.points.append(Untyped(origin, at, sample.value))
-        elif struct.unpack("<Q", struct.pack("<d", sample.value))[0] == STALE:
-            reading.points.append(Untyped(origin, at, None))
+        _read_sample(sample, origin, told, f"{place}, {name}", reading)
+    for histogram in series.histograms:
+        _read_histogram(histogram, origin, told, f"{place}, {name}", reading)
+
+
+def _read_sample(sample: Any, origin: Origin, told: Told, place: str, reading: Reading) -> None:
+    at, value = sample.timestamp, sample.value
+    if (wrong := time_fault(at)) is not None:
+        reading.refuse(place, Reason.TIME_OUT_OF_RANGE, wrong)
+        return
+    if math.isinf(value):
+        reading.refuse(place, Reason.NOT_FINITE, f"value {value} is not a finite number")
+        return
+    reading.written["samples"] += 1
+    if not math.isnan(value) or is_stale(value):
+        known = None if math.isnan(value) else value
+        reading.points.append(Untyped(origin, at, known, told.kind, _start(sample, told)))
+
+
+def _read_histogram(histogram: Any, origin: Origin, told: Told, place: str, reading: Reading) -> None:
+    if (wrong := time_fault(histogram.timestamp)) is not None:
+        reading.refuse(place, Reason.TIME_OUT_OF_RANGE, wrong)
+    elif math.isinf(histogram.sum):
+        reading.refuse(place, Reason.NOT_FINITE, f"sum {histogram.sum} is not a finite number")
+    else:
+        try:
+            reading.points.append(native(origin, histogram, _start(histogram, told)))
+            reading.written["histograms"] += 1
+        except ValueError as error:
+            reading.refuse(place, Reason.INVALID, str(error))
+
+
+def _start(sample: Any, told: Told) -> int:
+    """When the total began, 0 = not told. One that is not before its sample tells nothing."""
+    start = int(sample.start) or told.created
+    return start if 0 < start < sample.timestamp else 0
 
 
 def unit_in(name: str) -> str:
     """The unit that a metric's name says by Prometheus' convention (base units, in front of `_total`)."""
     for ending in ("_total", "_sum", "_bucket"):
         name = name.removesuffix(ending)
-    units = {"seconds": "s", "bytes": "By", "ratio": "1", "percent": "%", "celsius": "Cel", "watts": "W"}
-    return units.get(name.rpartition("_")[2], "")
+    return UNITS.get(name.rpartition("_")[2], "")
 
 
-@cache
-def request_class() -> Any:
-    """`WriteRequest`, made from its description: no generated code to keep, and protobuf's own fast parser."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="maestro/remote_write.proto", package="maestro.prometheus", syntax="proto3"
-    )
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field_name, number, kind, of in fields:
-            label = _F.LABEL_REPEATED if of else _F.LABEL_OPTIONAL
-            field = message.field.add(name=field_name, number=number, type=kind, label=label)
-            if kind == _F.TYPE_MESSAGE:
-                field.type_name = f".maestro.prometheus.{of}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("maestro.prometheus.WriteRequest"))
+def told_unit(unit: str) -> str:
+    """A unit of metadata as other senders write it."""
+    return TOLD_UNITS.get(unit, unit)[:UNIT_MAX_LENGTH]

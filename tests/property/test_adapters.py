@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from schemas.errors import DecodeError
 from streams.adapters.converter import Converter
 from streams.adapters.formats import FORMATS, read
+from streams.adapters.prom_messages import request_class
 from streams.adapters.quantiles import quantile
 from streams.adapters.rows import Rows
 from streams.adapters.settings import IntakeSettings
@@ -40,6 +41,55 @@ FOREIGN = st.one_of(
     JSON.map(lambda value: json.dumps({"resourceMetrics": value}).encode()),
     st.text(alphabet="PUTVAL h/-.:=0123456789naeif\n", max_size=80).map(str.encode),
 )
+
+
+def good_requests() -> list[bytes]:
+    """Plain bodies of remote write 1.0 and 2.0 with samples, native histograms and metadata in them."""
+    first, second = request_class()(), request_class()()
+    series = first.timeseries.add()
+    series.labels.add(name="__name__", value="d")
+    series.samples.add(value=1.0, timestamp=1_700_000_000_000)
+    first.metadata.add(type=3, metric_family_name="d", unit="seconds")
+    second.symbols.extend(["", "__name__", "d", "seconds"])
+    other = second.series.add(labels_refs=[1, 2], created=1_699_999_999_000)
+    other.samples.add(value=1.0, timestamp=1_700_000_000_000)
+    other.metadata.type, other.metadata.unit_ref = 3, 3
+    for one in (series, other):
+        histogram = one.histograms.add(count_int=9, zero_count_int=2, sum=9.0, schema=2, zero_threshold=0.25)
+        histogram.positive_spans.add(offset=1, length=2)
+        histogram.positive_spans.add(offset=3, length=1)
+        histogram.positive_deltas.extend([1, 1, -1])
+        histogram.negative_spans.add(offset=0, length=1)
+        histogram.negative_deltas.append(3)
+        histogram.timestamp = 1_700_000_000_000
+    return [first.SerializeToString(), second.SerializeToString()]
+
+
+@pytest.mark.parametrize("plain", good_requests())
+@given(changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), kept=st.integers(1, 400))
+def test_a_damaged_remote_write_request_is_refused_in_words_or_read(
+    plain: bytes, changes: list[tuple[int, int]], kept: int
+) -> None:
+    damaged = bytearray(plain)
+    for place, byte in changes:
+        damaged[place % len(damaged)] = byte
+    body = bytes(cramjam.snappy.compress_raw(bytes(damaged[:kept])))
+    converter = Converter(SETTINGS, Rows(100))
+    for _ in range(2):
+        try:
+            reading = read("remote-write", body, SETTINGS, 1_048_576)
+        except DecodeError:
+            return
+        assert all(fault.message and fault.place for fault in reading.faults)
+        for figure in converter.take(reading):
+            assert 0 < len(figure.metric) <= 512
+            assert not math.isnan(figure.value)
+
+
+def test_the_requests_that_are_damaged_are_good() -> None:
+    for plain in good_requests():
+        reading = read("remote-write", bytes(cramjam.snappy.compress_raw(plain)), SETTINGS, 1_048_576)
+        assert (reading.faults, len(reading.points)) == ([], 2)
 
 
 @pytest.mark.parametrize("form", FORMATS)

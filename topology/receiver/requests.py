@@ -3,7 +3,7 @@
 | path | body | goes to |
 |---|---|---|
 | `/v1/metrics` | OTLP/HTTP, protobuf or JSON | the topic of adapter otlp |
-| `/api/v1/write` | Prometheus remote write 1.0 | the topic of adapter remote-write |
+| `/api/v1/write` | Prometheus remote write 1.0, 2.0 | the topic of adapter remote-write |
 | `/events` | CloudEvents: structured, batched, binary | health-signals |
 | `/signals` | JSON lines of HealthSignal or HealthSignalBatch | health-signals |
 
@@ -32,6 +32,8 @@ from topology.receiver.bodies import inflated
 
 SIGNALS = "health-signals"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+WRITTEN: Mapping[str, int] = {"prometheus.WriteRequest": 1, "io.prometheus.write.v2.Request": 2}
+"""Messages of remote write by the parameter `proto` of its content type; without one it is the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Taken:
 
     outputs: list[Output] = field(default_factory=list)
     refused: list[Fault] = field(default_factory=list)
+    written: Mapping[str, int] | None = None
+    """Samples and histograms that are good, where the sender's protocol has a place for it."""
 
 
 class WrongMediaType(DecodeError):
@@ -86,14 +90,21 @@ def _otlp(request: Request, limits: Limits) -> Taken:
 
 def _remote_write(request: Request, limits: Limits) -> Taken:
     wanted = request.headers.get("content-type", PROTOBUF)
-    if request.media_type not in ("", PROTOBUF) or "v2" in wanted:
-        raise WrongMediaType(f"content-type {wanted!r}: only remote write 1.0 is taken ({PROTOBUF})")
+    version = WRITTEN.get(_parameter(wanted, "proto") or "prometheus.WriteRequest")
+    if request.media_type not in ("", PROTOBUF) or version is None:
+        raise WrongMediaType(f"content-type {wanted!r}: taken are {PROTOBUF} with proto = {' or '.join(WRITTEN)}")
     if request.headers.get("content-encoding", "snappy") != "snappy":
         raise WrongMediaType("content-encoding must be snappy")
-    return _foreign("remote-write", request.body, request, limits)
+    return _foreign("remote-write", request.body, request, limits, version)
 
 
-def _foreign(name: str, body: bytes, request: Request, limits: Limits) -> Taken:
+def _parameter(content_type: str, name: str) -> str:
+    """Of a content type, "" = it has none of this name."""
+    pairs = (part.partition("=") for part in content_type.split(";")[1:])
+    return next((value.strip().strip('"') for given, _, value in pairs if given.strip().lower() == name), "")
+
+
+def _foreign(name: str, body: bytes, request: Request, limits: Limits, version: int = 0) -> Taken:
     """Checked as the adapter will read it, and passed on as it is."""
     if len(body) > limits.record_bytes:
         raise TooLarge(f"{len(body)} bytes, a record takes {limits.record_bytes}: send smaller batches")
@@ -103,8 +114,12 @@ def _foreign(name: str, body: bytes, request: Request, limits: Limits) -> Taken:
         if name == "otlp" and body.strip() in (b"{}", b'{"resourceMetrics":[]}'):
             return Taken()
         raise
+    if reading.version != version:
+        raise Undecodable(f"the body is remote write {reading.version}.0, its content-type says {version}.0")
     headers = (("content-type", (request.media_type or PROTOBUF).encode()),)
-    return Taken([Output(limits.topics[name], request.peer.encode(), body, headers)], reading.faults)
+    taken = Taken([Output(limits.topics[name], request.peer.encode(), body, headers)], reading.faults)
+    taken.written = reading.written if version == 2 else None
+    return taken
 
 
 def _events(request: Request, limits: Limits) -> Taken:

@@ -101,9 +101,20 @@ def _done(request: Request, taken: Taken) -> web.Response:
     if request.path == "/v1/metrics":
         return _otlp_response(request, taken.refused)
     if request.path == "/api/v1/write":
-        return web.Response(status=204)
+        return _write_response(taken)
     shown = [{"place": f.place, "error": f.code.value, "reason": f.message} for f in taken.refused[:100]]
     return web.json_response({"records": len(taken.outputs), "refused": shown})
+
+
+def _write_response(taken: Taken) -> web.Response:
+    """2.0 wants to hear how much was good, and of a part that was not by 400: it is not sent again. Exemplars go."""
+    if taken.written is None:
+        return web.Response(status=204)
+    counts = {"Samples": taken.written["samples"], "Histograms": taken.written["histograms"], "Exemplars": 0}
+    headers = {f"X-Prometheus-Remote-Write-{kind}-Written": str(count) for kind, count in counts.items()}
+    if taken.refused:
+        return web.Response(status=400, text=told(taken.refused), headers=headers)
+    return web.Response(status=204, headers=headers)
 
 
 def _otlp_response(request: Request, refused: Sequence[Fault]) -> web.Response:

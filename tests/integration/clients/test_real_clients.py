@@ -7,172 +7,113 @@ collectd-core with libyajl2). Where they are not, the test is skipped and says s
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
-
-from schemas.codec import decode
-from schemas.records import HealthSignal, HealthSignalBatch
-from topology.embedded import embedded_kafka
+from http_serving import serving
+from native_exporter import NativeExporter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from receive_process import Running, free_port, installed, receive_running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
-WITHIN_S = 60.0
-
-
-@dataclass
-class Running:
-    """`maestro receive` with its adapters, on a Kafka of this module's own."""
-
-    broker: str
-    url: str
-    statsd_port: int
-    process: subprocess.Popen[bytes]
-
-    def post(self, path: str, body: bytes, **headers: str) -> int:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(self.url + path, body, names, method="POST")
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    def samples(self) -> dict[tuple[str, str], list[float]]:
-        """Everything on health-signals: (asset, metric) -> values."""
-        found: dict[tuple[str, str], list[float]] = {}
-        config = {"bootstrap.servers": self.broker, "group.id": "reader", "enable.partition.eof": True}
-        reader = Consumer(config | {"enable.auto.commit": False})
-        partitions = len(reader.list_topics("health-signals", timeout=10).topics["health-signals"].partitions)
-        reader.assign([TopicPartition("health-signals", p, 0) for p in range(partitions)])
-        ends = 0
-        while ends < partitions:
-            for message in reader.consume(1000, 0.2):
-                if message.error():
-                    ends += 1
-                    continue
-                record = decode((HealthSignal, HealthSignalBatch), message.value(), message.headers())
-                if isinstance(record, HealthSignal):
-                    found.setdefault((record.asset_id, record.metric), []).append(record.value)
-                elif isinstance(record, HealthSignalBatch):
-                    for i, value in zip(record.series_index, record.value, strict=True):
-                        key = record.series[i]
-                        found.setdefault((key.asset_id, key.metric), []).append(value)
-        reader.close()
-        return found
-
-    def wait_for(
-        self, holds: Callable[[dict[tuple[str, str], list[float]]], object]
-    ) -> dict[tuple[str, str], list[float]]:
-        end = time.monotonic() + WITHIN_S
-        while not holds(found := self.samples()):
-            assert self.process.poll() is None, "maestro receive has ended"
-            assert time.monotonic() < end, f"not within {WITHIN_S} s; there are {sorted(found)[:40]}"
-            time.sleep(0.5)
-        return found
+Found = dict[tuple[str, str], list[float]]
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("receive")
-    with embedded_kafka() as kafka:
-        environment = os.environ | {
-            "MAESTRO_BROKER": kafka.bootstrap,
-            "MAESTRO_STATE_DIR": str(folder / "state"),
-            "MAESTRO_ADAPTERS": "collectd:collectd",
-            "MAESTRO_RECEIVER__STATSD_PORT": "0",
-            "MAESTRO_RECEIVER__STATSD_FLUSH_S": "1",
-            "MAESTRO_LOG_FORMAT": "json",
-        }
-        errors = folder / "receive.log"
-        with errors.open("wb") as log:
-            command = [sys.executable, "-m", "topology", "receive", "--port", "0"]
-            process = subprocess.Popen(command, env=environment, stderr=log)
-        try:
-            told = _told(errors, process)
-            yield Running(kafka.bootstrap, str(told["url"]), int(str(told["statsd_port"])), process)
-        finally:
-            process.terminate()
-            status = process.wait(60)
-        assert status == 0, errors.read_text()[-3000:]
+    with receive_running(tmp_path_factory.mktemp("receive")) as running:
+        yield running
 
 
-def _told(errors: Path, process: subprocess.Popen[bytes]) -> dict[str, object]:
-    """The line in which the receiver says where it is."""
-    end = time.monotonic() + WITHIN_S
-    while time.monotonic() < end and process.poll() is None:
-        for line in errors.read_text().splitlines():
-            if '"receiving"' in line:
-                told: dict[str, object] = json.loads(line)
-                return told
-        time.sleep(0.2)
-    raise AssertionError(f"maestro receive did not say where it is:\n{errors.read_text()[-3000:]}")
-
-
-def installed(program: str, packages: str) -> str:
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/bin")
-    if found is None:
-        pytest.skip(f"{program} is not installed: apt-get install {packages}")
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_prometheus_scrapes_an_exporter_and_sends_to_us(running: Running, tmp_path: Path) -> None:
+@contextmanager
+def prometheus_of(running: Running, target: str, folder: Path, more: str = "", *flags: str) -> Iterator[None]:
+    """Scrapes `target` as job shop each second, and sends to `running` what it scrapes and what it knows of it."""
     prometheus = installed("prometheus", "prometheus")
-    registry = CollectorRegistry()
-    duration = Histogram(
-        "http_request_duration_seconds", "served", ["code"], registry=registry, buckets=(0.05, 0.1, 0.5)
-    )
-    jobs = Counter("jobs", "done", registry=registry)
-    server, _ = start_http_server(0, "127.0.0.1", registry)
-    target = f"127.0.0.1:{server.server_port}"
-    (tmp_path / "prometheus.yml").write_text(
+    (folder / "prometheus.yml").write_text(
         f"""
 global: {{scrape_interval: 1s}}
 scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]
-remote_write: [{{url: '{running.url}/api/v1/write', queue_config: {{batch_send_deadline: 1s}}}}]
+remote_write:
+  - url: '{running.url}/api/v1/write'
+    queue_config: {{batch_send_deadline: 1s}}
+    metadata_config: {{send_interval: 1s}}
+    {more}
 """
     )
-    command = [prometheus, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb"]
+    command = [prometheus, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", *flags]
     process = subprocess.Popen(
         [*command, f"--web.listen-address=127.0.0.1:{free_port()}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    asset = f"shop/{target}"
     try:
-
-        def served(found: dict[tuple[str, str], list[float]]) -> bool:
-            for i in range(10):
-                duration.labels("500" if i == 0 else "200").observe(0.06)
-            jobs.inc(5)
-            return len(found.get((asset, "latency_ms"), [])) >= 2 and len(found.get((asset, "jobs_per_s"), [])) >= 2
-
-        found = running.wait_for(served)
+        yield
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_prometheus_scrapes_an_exporter_and_sends_to_us(running: Running, tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    duration = Histogram(
+        "http_request_duration_seconds", "served", ["code"], registry=registry, buckets=(0.05, 0.1, 0.5)
+    )
+    jobs = Counter("jobs", "done", registry=registry)
+    Gauge("battery", "charged", unit="volts", registry=registry).set(12.5)
+    server, _ = start_http_server(0, "127.0.0.1", registry)
+    target = f"127.0.0.1:{server.server_port}"
+    asset = f"shop/{target}"
+
+    def served(found: Found) -> bool:
+        for i in range(10):
+            duration.labels("500" if i == 0 else "200").observe(0.06)
+        jobs.inc(5)
+        known = running.units.get((asset, "battery_volts")) == "V"
+        return known and all(len(found.get((asset, name), [])) >= 2 for name in ("latency_ms", "jobs_per_s"))
+
+    try:
+        with prometheus_of(running, target, tmp_path):
+            found = running.wait_for(served)
+    finally:
         server.shutdown()
     assert found[asset, "latency_ms"] == pytest.approx([60.0] * len(found[asset, "latency_ms"]))
     assert found[asset, "error_rate"][-1] == pytest.approx(0.1)
     assert max(found[asset, "jobs_per_s"]) > 0
     assert found[asset, "up"][0] == 1.0
+    assert set(found[asset, "battery_volts"]) == {12.5}
+
+
+def test_prometheus_sends_native_histograms(running: Running, tmp_path: Path) -> None:
+    """Of 0.06 s each: the bucket of schema 3 that holds it is (0.0573, 0.0625]; halves of it as float histogram."""
+    with serving(NativeExporter()) as exporter:
+        asset = f"shop/127.0.0.1:{exporter.server_port}"
+
+        def served(found: Found) -> bool:
+            for i in range(10):
+                exporter.served["500" if i == 0 else "200"].observe(0.06)
+            exporter.switches += 3
+            wanted = ("latency_ms", "latency_ms_p95", "halves_p50", "switches_per_s")
+            return all(len(found.get((asset, name), [])) >= 2 for name in wanted)
+
+        flag, more = "--enable-feature=native-histograms", "send_native_histograms: true"
+        target = asset.removeprefix("shop/")
+        with prometheus_of(running, target, tmp_path, more, flag):
+            found = running.wait_for(served)
+        assert exporter.refused == []
+    assert found[asset, "latency_ms"] == pytest.approx([60.0] * len(found[asset, "latency_ms"]))
+    assert found[asset, "error_rate"][-1] == pytest.approx(0.1)
+    assert max(found[asset, "throughput_per_s"]) > 0
+    low, high = 1000 * 2 ** (-33 / 8), 1000 * 2 ** (-32 / 8)
+    for name in ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99"):
+        assert all(low <= value <= high for value in found[asset, name])
+    assert all(low <= 1000 * value <= high for value in found[asset, "halves_p50"])
+    assert found[asset, "halves_mean"] == pytest.approx([0.12] * len(found[asset, "halves_mean"]))
+    assert max(found[asset, "switches_per_s"]) > 0
 
 
 def test_collectd_writes_to_kafka_and_its_host_is_an_asset(running: Running, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
+from prom_requests import Second, fill
 from recorded import lines, otlp
 
 from schemas.codec import decode, encode
@@ -31,8 +32,10 @@ from topology.receiver.server import Receiver
 AT = 1_700_000_000_000
 SIGNAL = {"asset_id": "svc-a", "metric": "latency_ms", "value": 112.0, "unit": "ms", "at": AT}
 PROTO = {"content-type": "application/x-protobuf"}
+SECOND = {"content-type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
 REMOTE = PROTO | {"content-encoding": "snappy"}
 EVENT = {"specversion": "1.0", "id": "1", "source": "/t", "type": "sample", "data": SIGNAL}
+KINDS = ("Samples", "Histograms", "Exemplars")
 CE_JSON, CE_BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 TOPICS = {"otlp": "otlp_metrics", "remote-write": "remote-write", "collectd": "collectd"}
 
@@ -88,6 +91,33 @@ async def test_prometheus_own_requests_go_to_their_topic_as_they_are() -> None:
         headers = cast("dict[str, str]", line["headers"])
         assert await post("/api/v1/write", body, headers, broker) == (204, b"")
         assert [(r.topic, r.value, r.key) for r in broker.records] == [("remote-write", body, b"127.0.0.1")]
+
+
+async def test_remote_write_2_hears_how_much_was_good() -> None:
+    one = Second().sample("a", 1.0, AT).sample("b", 2.0, AT)
+    fill(one.series("h").histograms.add(), AT, {1: 3})
+    one.request.series[2].exemplars.append(b"")
+    good, broker = one.body(), Broker()
+    one.request.series[1].labels_refs[0] = 1_000
+    one.request.series[1].samples.add(value=3.0, timestamp=AT + 1)
+    headers = REMOTE | {"content-type": "application/x-protobuf; proto=io.prometheus.write.v2.Request"}
+    async with receiver(broker) as client:
+        for body, status, written in ((good, 204, "2"), (one.body(), 400, "1")):
+            async with client.post("/api/v1/write", data=body, headers=headers) as answer:
+                assert answer.status == status
+                counts = [answer.headers[f"X-Prometheus-Remote-Write-{k}-Written"] for k in KINDS]
+                assert counts == [written, "1", "0"]
+                said = await answer.text()
+        assert said == "series 1: symbol 1000 is none of 9"
+        assert [(r.topic, r.value) for r in broker.records] == [("remote-write", good), ("remote-write", one.body())]
+
+
+async def test_remote_write_1_is_not_told_what_it_does_not_ask() -> None:
+    body = base64.b64decode(lines("remote_write.jsonl")[0]["body"])
+    named = REMOTE | {"content-type": 'application/x-protobuf;proto="prometheus.WriteRequest"'}
+    async with receiver(Broker()) as client, client.post("/api/v1/write", data=body, headers=named) as answer:
+        assert answer.status == 204
+        assert not [name for name in answer.headers if name.startswith("X-Prometheus")]
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate"])
@@ -183,7 +213,11 @@ async def test_a_batch_of_several_assets_is_split_by_asset_without_its_bad_rows(
         ("/api/v1/write", bytes(cramjam.snappy.compress_raw(b"\xff\xff")), REMOTE, 400),
         ("/api/v1/write", b"", REMOTE, 400),
         ("/api/v1/write", b"x", PROTO | {"content-encoding": "gzip"}, 415),
-        ("/api/v1/write", b"x", {"content-type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}, 415),
+        ("/api/v1/write", b"x", REMOTE | {"content-type": "application/x-protobuf;proto=io.prometheus.v3"}, 415),
+        ("/api/v1/write", b"x", REMOTE | {"content-type": "text/plain;proto=prometheus.WriteRequest"}, 415),
+        ("/api/v1/write", b"x", REMOTE | SECOND, 400),
+        ("/api/v1/write", base64.b64decode(lines("remote_write.jsonl")[0]["body"]), REMOTE | SECOND, 400),
+        ("/api/v1/write", Second().sample("a", 1.0, AT).body(), REMOTE, 400),
         ("/api/v1/write", b"x" * 2000, REMOTE, 413),
         ("/v1/metrics", b"\x08\x01", PROTO, 400),
         ("/v1/metrics", b"hello", {"content-type": "text/plain"}, 415),

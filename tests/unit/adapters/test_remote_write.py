@@ -10,7 +10,9 @@ from recorded import MOST, SETTINGS, converter, remote_write, samples, values
 
 from schemas.errors import DecodeError, Reason, TooLarge, Undecodable
 from streams.adapters.formats import read
-from streams.adapters.remote_write import STALE, request_class, unpacked
+from streams.adapters.native import STALE
+from streams.adapters.prom_messages import request_class
+from streams.adapters.remote_write import unpacked
 from streams.adapters.settings import IntakeSettings
 
 T0 = 1_700_000_000_000
@@ -94,6 +96,31 @@ def test_metadata_says_what_the_name_does_not() -> None:
     assert values(samples("remote-write", map(body, jumps)), "switches") == [100.0, 150.0]
     level = ("open_total", ME, 9.0, T0)
     assert values(samples("remote-write", [body(types={"open_total": 2}), body(level)]), "open_total") == [9.0]
+
+
+def test_metadata_of_requests_of_their_own_says_the_unit_that_a_name_does_not() -> None:
+    request = request_class()()
+    for name, kind, unit in (
+        ("heat", 2, "seconds"),
+        ("jobs", 1, "bytes"),
+        ("d_seconds", 3, "seconds"),
+        ("d", 3, "seconds"),
+    ):
+        request.metadata.add(metric_family_name=name, type=kind, unit=unit)
+    told = bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
+
+    def scrape(at: int, n: int) -> bytes:
+        long = [(f"d{s}", ME, v, at) for s, v in (("_sum", n * 2.0), ("_count", float(n)))]
+        return body(("heat", ME, 2.0, at), ("jobs_total", ME, n * 1.0, at), *histogram(at, (n, n, n), n * 0.5), *long)
+
+    bodies = [scrape(T0, 10), scrape(T0 + 10_000, 30)]
+    found = {f.metric: (f.unit, f.value) for f in samples("remote-write", [told, *bodies])}
+    assert found["heat"] == ("ms", 2000.0)
+    assert found["jobs_per_s"] == ("bytes/s", 2.0)
+    assert found["d_seconds_mean"] == ("s", 0.5)
+    assert found["d_mean"] == ("ms", 2000.0)
+    without = {f.metric: (f.unit, f.value) for f in samples("remote-write", bodies)}
+    assert (without["heat"], without["d_mean"]) == (("", 2.0), ("", 2.0))
 
 
 def test_identity_comes_from_the_labels_that_the_setting_names() -> None:
