@@ -20,9 +20,12 @@ Named = dict[str, Write]
 Branch = tuple[bytes, Write]
 
 KEYS_CACHED = 4_096
+LAYOUTS_CACHED, LAYOUT_KEYS = 256, 32
+"""Layouts of maps that are kept, and how many keys such a map has at most: larger ones are labels, not figures."""
 KEPT_FROM, ARRAYS_KEPT = 4, 64
 """Records that an array must have to be kept, and how many arrays are: the candidates of jobs that ask for the same."""
 _END = b"\0"
+NO_BRANCH = b""
 _double = struct.Struct("<d").pack
 _PYTHON_TYPES: Mapping[str, type] = {
     "null": type(None), "boolean": bool, "long": int, "int": int, "double": float, "string": str, "bytes": bytes,
@@ -53,7 +56,7 @@ def _of(node: object, named: Named) -> Write:
         case "enum":
             return named.setdefault(made["name"], _enum(made["symbols"]))
         case "map":
-            return _map(_of(made["values"], named))
+            return _map(made["values"], named)
         case "array":
             items = _array(_of(made["items"], named))
             return _kept(items) if isinstance(made["items"], dict) else items
@@ -103,16 +106,33 @@ def _branch(by_type: dict[type, Branch], rest: Branch | None, value: object) -> 
     return found
 
 
-def _map(one: Write) -> Write:
+def _map(values: object, named: Named) -> Write:
+    """Most figures of evidence are fractions, of maps with the same keys: what stands before each is joined once."""
+    one, branch = _of(values, named), _double_branch(values)
+
+    def layout(keys: tuple[str, ...]) -> tuple[bytes, list[tuple[str, bytes, bytes]]]:
+        return varints.write(len(keys)), [(key, _key(key), _key(key) + branch) for key in sorted(keys)]
+
+    kept = lru_cache(LAYOUTS_CACHED)(layout)
+
     def entries(append: Append, value: Mapping[str, object]) -> None:
         if value:
-            append(varints.write(len(value)))
-            for key in sorted(value):
-                append(_key(key))
-                one(append, value[key])
+            count, places = (kept if len(value) <= LAYOUT_KEYS else layout)(tuple(value))
+            append(count)
+            for key, head, double_head in places:
+                found = value[key]
+                if type(found) is float and branch:
+                    append(double_head + _double(found))
+                else:
+                    append(head)
+                    one(append, found)
         append(_END)
 
     return entries
+
+
+def _double_branch(values: object) -> bytes:
+    return varints.write(values.index("double")) if isinstance(values, list) and "double" in values else NO_BRANCH
 
 
 def _array(one: Write) -> Write:

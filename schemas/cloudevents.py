@@ -14,6 +14,8 @@ from schemas.catalog import NAMESPACE
 from schemas.records import Record
 from schemas.wire import Wire
 
+Header = tuple[str, bytes]
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _STORY_FIELDS = ("incident_id", "job_id")
@@ -26,18 +28,30 @@ def event_headers(
     """Headers of a record (None = tombstone) that layer `producer` sends to `topic` at event time `at` (ms)."""
     event_id = _text(record, "id") or _digest("event", topic, key, str(at), cause_id)[:32]
     kind = type(record).__name__ if record is not None else "Tombstone"
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": event_id,
-        "ce_source": f"/maestro/{producer}",
-        "ce_type": f"{NAMESPACE}.{kind}",
-        "ce_subject": key,
-        "ce_time": rfc3339(at),
-        "traceparent": traceparent(record, event_id, cause_id),
-    }
+    version, source, told, content = _fixed(producer, kind, wire)
+    headers = [
+        version,
+        ("ce_id", event_id.encode()),
+        source,
+        told,
+        ("ce_subject", key.encode()),
+        ("ce_time", rfc3339(at).encode()),
+        ("traceparent", traceparent(record, event_id, cause_id).encode()),
+    ]
     if record is not None:
-        headers["content-type"] = wire.value
-    return [(name, value.encode()) for name, value in headers.items()]
+        headers.append(content)
+    return headers
+
+
+@lru_cache(256)
+def _fixed(producer: str, kind: str, wire: Wire) -> tuple[Header, Header, Header, Header]:
+    """The headers that all records of a kind from one layer have."""
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_source", f"/maestro/{producer}".encode()),
+        ("ce_type", f"{NAMESPACE}.{kind}".encode()),
+        ("content-type", wire.value.encode()),
+    )
 
 
 def traceparent(record: Record | None, event_id: str, cause_id: str) -> str:

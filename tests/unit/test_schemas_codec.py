@@ -404,3 +404,19 @@ def test_an_array_that_is_written_again_has_the_bytes_of_one_that_is_not():
         for job_id in ("job-1", "job-2"):
             record = decision(job_id, one)
             assert encode(record)[10:] == avro_form.write_fields(r.RoutingDecision, record.model_dump(mode="python"))
+
+
+def test_a_map_of_known_keys_has_the_bytes_of_one_that_is_new_whatever_its_values_and_their_order_are():
+    def signal(evidence: dict[str, object]) -> r.Anomaly:
+        return r.Anomaly(
+            id="a", incident_id="i", state="opened", asset_id="a", metric="m", kind="spike", severity="low", score=1.0,
+            direction="up", value=1.0, expected=None, slope_per_s=0.0, confidence=0.5, at=1, started_at=1,
+            cause_id="c", evidence=evidence, reason="r",
+        )  # fmt: skip
+
+    many = {f"k{n:02d}": 0.5 for n in range(avro_writer.LAYOUT_KEYS + 1)}
+    values = [0.5, 7, True, "text", None, 2.5]
+    shifted = [dict(zip("cafebd", values[n:] + values[:n], strict=True)) for n in range(len(values))]
+    for evidence in (*shifted, *(dict(reversed(one.items())) for one in shifted), many, {}):
+        record = signal(evidence)
+        assert encode(record)[10:] == avro_form.write_fields(r.Anomaly, record.model_dump(mode="python"))

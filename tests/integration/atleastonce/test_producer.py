@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streams.atleastonce import AtLeastOnceSettings
 from streams.atleastonce.changelog import Entry
 from streams.atleastonce.errors import DeliveryFailed
-from streams.atleastonce.producer import ConfirmedProducer
+from streams.atleastonce.producer import ConfirmedProducer, Outgoing
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 MARKER: Entry = (b"m", b"marker", ())
@@ -58,3 +58,22 @@ def test_nothing_lands_behind_a_record_that_the_broker_refuses(kafka: str, uniqu
     landed = keys(kafka, name)
     assert b"m" not in landed
     assert landed == [key for key, _, _ in run][: len(landed)]
+
+
+def test_a_delivery_is_confirmed_with_the_last_of_its_records_and_says_where_that_is(kafka: str, unique: str) -> None:
+    name, producer = topic(kafka, unique), ConfirmedProducer(kafka, unique, AtLeastOnceSettings())
+    records = [Outgoing(name, None, b"k%d" % i, b"v", (("n", b"%d" % i),)) for i in range(300)]
+    assert producer.deliver_blocking(records, 60) == (0, 299)
+    assert producer.deliver_blocking([Outgoing(name, 0, b"one", None)], 60) == (0, 300)
+    assert producer.deliver_blocking([], 60) == (-1, -1)
+    producer.stop()
+    assert keys(kafka, name) == [*(record.key for record in records), b"one"]
+
+
+def test_a_delivery_of_which_one_record_is_refused_fails(kafka: str, unique: str) -> None:
+    name = topic(kafka, unique, **{"max.message.bytes": "2000"})
+    producer = ConfirmedProducer(kafka, unique, AtLeastOnceSettings(delivery_timeout_s=20))
+    sizes = [10] * 50 + [5_000] + [10] * 50
+    with pytest.raises(DeliveryFailed):
+        producer.deliver_blocking([Outgoing(name, None, b"k", os.urandom(size)) for size in sizes], 60)
+    producer.stop()
