@@ -24,6 +24,8 @@ from topology.settings import Settings
 WORKLOADS = ("w1", "w2")
 MOST_PER_S = {"w1": 900_000, "w2": 3_000_000}
 """Sizes the backlog: a side that is faster reads it to its end and is measured on the shorter time."""
+TOY_MORE = 2
+"""So many times the backlog for the toy detector: of less it leaves one flush to be measured, which says nothing."""
 ROWS_BEFORE = 20
 """Samples of each series beyond those of the time: with many series a side first makes rows."""
 
@@ -77,7 +79,8 @@ def compare(plan: Plan) -> Iterator[tuple[Comparison, Round | None]]:
             with embedded_kafka() as kafka:
                 made = [WantedTopic(ANOMALIES, PARTITIONS, None, {})]
                 TopicAdmin(kafka.bootstrap).create([*wanted_topics(Settings(partitions=PARTITIONS)), *made])
-                samples = int(MOST_PER_S[workload] * (plan.seconds + SETTLE_S)) + ROWS_BEFORE * series
+                per_s = MOST_PER_S[workload] * (TOY_MORE if TOY in plan.sides else 1)
+                samples = int(per_s * (plan.seconds + SETTLE_S)) + ROWS_BEFORE * series
                 found = Comparison(workload, series, load.publish(kafka.bootstrap, workload, samples, series))
                 yield found, None
                 for number in range(1, plan.rounds + 1):
