@@ -31,6 +31,12 @@ def row_key(*parts: str) -> str:
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 
+def row_parts(key: str) -> list[str]:
+    """The parts of a key that `row_key` made."""
+    parts: list[str] = json.loads(key)
+    return parts
+
+
 def cause_of(topic: str, key: str, own_id: str | None, at: int) -> str:
     """The name by which a record of ours is a cause of others: its own id, else one derived from its place in time."""
     return own_id if own_id is not None else derive("event", topic, key, at)

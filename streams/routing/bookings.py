@@ -11,11 +11,10 @@ A tenant's quota of active jobs is booked in the same way and the same shares, o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from schemas.records import JobRequest, Priority
+from schemas.records import JobRequest
 from streams.kit import ids
 from streams.routing.settings import RoutingSettings
 
@@ -86,59 +85,3 @@ def units_of(job: JobRequest, settings: RoutingSettings) -> float:
 def until(at: int, settings: RoutingSettings) -> int:
     """When a booking made at `at` (ms) ends at the latest."""
     return -(-(at + round(settings.booking_ttl_s * 1000)) // _STEP_MS) * _STEP_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What one decision may know of bookings: `row` looks one up, `own` is what the job itself holds now."""
-
-    row: Callable[[str], BookedRow | None]
-    shares: int = 1
-    own: Booking | None = None
-    own_quota: Booking | None = None
-
-    def refusal(self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings) -> str:
-        """Why the job does not fit; empty = it fits. `capacity` in units, NaN = no limit is known."""
-        if over := self.over_quota(job, at, settings):
-            return over
-        wanted = units_of(job, settings)
-        if math.isnan(capacity) or wanted == 0:
-            return ""
-        share = float(math.ceil(capacity / self.shares))
-        kept = self._kept(share, job, settings)
-        booked = self._others(booked_key(target_id), target_id, self.own, at)
-        if booked + wanted <= share - kept + 1e-9:
-            return ""
-        reserve = f", {kept:g} kept for critical jobs" if kept else ""
-        return f"{booked:g} of {self._of(share, capacity)} units of capacity booked{reserve}, needs {wanted:g}"
-
-    def over_quota(self, job: JobRequest, at: int, settings: RoutingSettings) -> str:
-        """Why the job's tenant may have no more active jobs, wherever they run; empty = it may."""
-        quota = settings.tenant_quotas.get(job.tenant) if job.tenant is not None else None
-        if job.tenant is None or quota is None:
-            return ""
-        share = math.ceil(quota / self.shares)
-        active = self._others(quota_key(job.tenant), job.tenant, self.own_quota, at)
-        if active + 1 <= share:
-            return ""
-        return f"tenant {job.tenant} has {active:g} of {self._of(share, quota)} active jobs (tenant_quotas)"
-
-    def _others(self, key: str, name: str, own: Booking | None, at: int) -> float:
-        """What other jobs have booked."""
-        row = self.row(key)
-        booked = row.units(at) if row is not None else 0.0
-        if own is not None and own.target_id == name and own.until > at:
-            booked -= own.units
-        return booked
-
-    def _of(self, share: float, whole: float) -> str:
-        return f"{share:g}" if self.shares == 1 else f"{share:g} (of {whole:g} over {self.shares} partitions)"
-
-    def _kept(self, share: float, job: JobRequest, settings: RoutingSettings) -> float:
-        """Of a single unit nothing is kept: nobody else could ever have it."""
-        if job.priority is Priority.CRITICAL or share < 2:
-            return 0.0
-        return float(math.ceil(share * settings.critical_reserve_share))
-
-
-EMPTY: Final = Room(lambda key: None)

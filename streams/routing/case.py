@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import JobRequest
-from streams.routing.bookings import EMPTY, Room
 from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.filters import Check
@@ -17,6 +16,7 @@ from streams.routing.learned import LearnedRow
 from streams.routing.permission import Permissions
 from streams.routing.plan import Preference
 from streams.routing.preferences import Soft
+from streams.routing.room import EMPTY, Room
 from streams.routing.scoring import Scores, Weights, mixed
 from streams.routing.selection import Selection
 from streams.routing.settings import RoutingSettings

@@ -6,16 +6,30 @@ from collections.abc import Mapping
 
 from schemas.records import JobOutcome, JobRequest
 from streams.kit.layer import Event, Step
+from streams.kit.partition import Partition
 from streams.policy.port import PolicyHook
+from streams.routing.bookings import BookedRow
 from streams.routing.fleet import Fleet
-from streams.routing.jobs import Jobs, Occasion, due_at, over
+from streams.routing.jobs import Jobs, Occasion
 from streams.routing.leaving import PACE_MS, LeavingRow, place_of
+from streams.routing.ledger import Ledger
+from streams.routing.life import due_at, over
 from streams.routing.occasions import content_of, health_of, may_help
 from streams.routing.router import JobRouter
+from streams.routing.rows import JobRows
 from streams.routing.settings import RoutingSettings
-from streams.routing.state import JobRow, Ledger, Phase, Row, decode, encode, target_keys
+from streams.routing.state import JobRow, Phase, Row, decode, encode, target_keys
+from streams.routing.waiting import Freed
 
 __all__ = ["JobRouter", "RoutingLayer"]
+
+
+class RoutingPartition(Partition[Row, Fleet]):
+    """The usual partition, whose rows have the queue of jobs that wait (`waiting.JobRows`)."""
+
+    def __init__(self, layer: RoutingLayer, view: Fleet, rows: JobRows, clock: int = 0) -> None:
+        super().__init__(layer, view, rows, clock)
+        self.rows = rows
 
 
 class RoutingLayer:
@@ -49,15 +63,15 @@ class RoutingLayer:
     def on_view(self, rows: Mapping[str, Row], view: Fleet, event: Event, now: int) -> Step[Row]:
         """Jobs whose target may no longer have them pivot; jobs that wait try again when the world may be better."""
         asset_id = health_of(event)
-        helps = may_help(event)
-        if asset_id is None and not helps:
+        helps = may_help(event, view)
+        if asset_id is None and not helps.something:
             return Step()
         ledger = Ledger(rows)
         jobs, occasion = Jobs(self.router, view, ledger), Occasion(now, event.cause_id, content_of(event))
         if asset_id is not None:
             self._move(jobs, asset_id, occasion)
-        if helps:
-            jobs.try_waiting(occasion)
+        if helps.something:
+            jobs.try_waiting(helps, occasion)
         return ledger.step()
 
     def _move(self, jobs: Jobs, asset_id: str, on: Occasion, after: tuple[int, str] = (-1, "")) -> None:
@@ -78,6 +92,8 @@ class RoutingLayer:
     def due_at(self, row: Row) -> int | None:
         if isinstance(row, LeavingRow):
             return row.due_at
+        if isinstance(row, BookedRow):
+            return row.ends[0][0]
         return due_at(row) if isinstance(row, JobRow) else None
 
     def on_timer(self, rows: Mapping[str, Row], view: Fleet, key: str, now: int) -> Step[Row]:
@@ -86,13 +102,22 @@ class RoutingLayer:
             occasion = Occasion(now, row.cause_id, ("leaving", row.asset_id, now))
             self._move(Jobs(self.router, view, ledger), row.asset_id, occasion, (row.urgency, row.job_id))
             return ledger.step()
+        jobs = Jobs(self.router, view, ledger)
+        if isinstance(row, BookedRow):
+            ledger.lapse(key, now)
+            jobs.wake(Freed.lapsed(key, view), Occasion(now, "", ("lapsed", key, now)))
         if not isinstance(row, JobRow):
-            return Step()
+            return ledger.step()
+        occasion = Occasion(now, row.decision_id, ("timer", now))
         if over(row, now):
-            ledger.put(row.request.id, None)
+            jobs.forget(row, occasion)
         elif row.phase is Phase.WAITING:
-            Jobs(self.router, view, ledger).retry(row, Occasion(now, row.decision_id, ("timer", now)))
+            jobs.retry(row, occasion)
         return ledger.step()
+
+    def partition(self, view: Fleet, clock: int = 0) -> RoutingPartition:
+        """What holds the rows of a partition live and in replay: with the queue of the jobs that wait."""
+        return RoutingPartition(self, view, JobRows(), clock)
 
     def encode_row(self, row: Row) -> bytes:
         return encode(row)

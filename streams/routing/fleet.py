@@ -10,6 +10,7 @@ from streams.kit.world import World
 from streams.policy.attributes import asset_attributes
 from streams.policy.population import Population
 from streams.policy.port import Context
+from streams.routing.budgets import Limit
 from streams.routing.columns import Columns, Frame
 
 _RANKS: Mapping[Severity, int] = {
@@ -35,7 +36,7 @@ class Fleet:
         self.world = World()
         self.columns = Columns()
         self.drains: dict[str, dict[str, int]] = {}
-        self.budgets: dict[str, float] = {}
+        self.budgets: dict[str, Limit] = {}
         self.derived: dict[str, object] = {}
         """What a reader has worked out of the view, by a name of theirs; forgotten when anything in it changes."""
         self._attributes: dict[str, Context] = {}
@@ -123,5 +124,6 @@ class Fleet:
         self.budgets = {}
         for record in self.world.policies.values():
             if record.budget is not None:
-                known = self.budgets.get(record.budget.scope, record.budget.limit_usd_per_hour)
-                self.budgets[record.budget.scope] = min(known, record.budget.limit_usd_per_hour)
+                found = Limit(record.budget.limit_usd_per_hour, f"{record.id}@{record.version}")
+                known = self.budgets.get(record.budget.scope, found)
+                self.budgets[record.budget.scope] = min(known, found)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from schemas.records import JobOutcome, JobRequest, JobResult, RoutingDecision, RoutingOutcome
 from streams.kit import ids
 from streams.kit.layer import Emission
-from streams.routing.bookings import booking_of, quota_of, units_of, until
+from streams.routing.bookings import units_of, until
 from streams.routing.case import Ask
 from streams.routing.fleet import Fleet
+from streams.routing.ledger import Ledger
+from streams.routing.life import of_this_request, of_this_stay, too_late
 from streams.routing.plan import Plan, Preference
 from streams.routing.shared import kind_of
-from streams.routing.state import JobRow, Ledger, Phase
+from streams.routing.state import JobRow, Phase
+from streams.routing.waiting import Blocked, Freed
 
 if TYPE_CHECKING:
     from streams.routing.engine import JobRouter
@@ -24,7 +28,10 @@ _NO_PREFERENCE = Preference()
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What made us look: `at` in ms, the id to name as the cause, and its content for the decision's id."""
+    """What made us look: `at` in ms, the id to name as the cause, and its content for the decision's id.
+
+    Of what no record caused, the end of a time, the cause is empty: the job's last decision is named.
+    """
 
     at: int
     cause_id: str
@@ -60,28 +67,39 @@ class Jobs:
         row = self.ledger.job(result.job_id)
         if row is None or row.phase is Phase.DONE:
             return
-        of_this_stay = _of_this_stay(row, result)
-        if result.outcome is not JobResult.UNKNOWN and of_this_stay:
+        of_its_stay = of_this_stay(row, result)
+        if result.outcome is not JobResult.UNKNOWN and of_its_stay:
             succeeded = result.outcome is JobResult.SUCCEEDED
             self.ledger.learn(result.target_id, succeeded, on.at, self.router.settings)
-        if result.outcome is JobResult.SUCCEEDED and _of_this_request(row, result):
+        if result.outcome is JobResult.SUCCEEDED and of_this_request(row, result):
             self._end(row, on.at)
-        elif result.outcome is JobResult.FAILED and of_this_stay:
+        elif result.outcome is JobResult.FAILED and of_its_stay:
             self._failed(row, result, on)
-        after = self.ledger.job(row.request.id)
-        if any(of(row) not in (None, of(after)) for of in (booking_of, quota_of)):
-            self._wake(on)
+        self.wake(Freed.by(row, self.ledger.job(row.request.id), self.fleet), on)
 
-    def _wake(self, on: Occasion) -> None:
-        """Capacity or a quota is free again: the most urgent of those that wait are tried at once."""
-        for row in self.ledger.waiting(on.at - 1, self.router.settings.woken_max):
-            self.retry(row, on)
+    def wake(self, freed: Freed, on: Occasion) -> None:
+        """Capacity or a quota is free again: the most urgent of those that it may help are tried at once."""
+        if freed.something:
+            self._try(freed, on.at - 1, self.router.settings.woken_max, on)
 
-    def try_waiting(self, on: Occasion) -> None:
+    def try_waiting(self, freed: Freed, on: Occasion) -> None:
         """The view may be better: some of those that wait are tried at once, the others with what comes next."""
         tried_by = on.at - self.router.settings.retry_min_s * 1000
-        for row in self.ledger.waiting(tried_by, self.router.settings.retried_max):
-            self.retry(row, on)
+        self._try(freed, tried_by, self.router.settings.retried_max, on)
+
+    def forget(self, row: JobRow, on: Occasion) -> None:
+        """The end of a job's life without an outcome; what it still held is free."""
+        self.ledger.put(row.request.id, None)
+        self.wake(Freed.by(row, None, self.fleet), on)
+
+    def _try(self, freed: Freed, tried_by: float, most: int, on: Occasion) -> None:
+        for row in self.ledger.waiting(freed, tried_by, most, self._over_quota(on.at)):
+            self.retry(row, on if on.cause_id else replace(on, cause_id=row.decision_id))
+
+    def _over_quota(self, at: int) -> Blocked:
+        """Which tenants may have no more active jobs, wherever: theirs would be tried in vain before others."""
+        room = self.ledger.room(self.router.shares)
+        return cache(lambda tenant: bool(room.over_quota(tenant, at, self.router.settings)))
 
     def leave(self, row: JobRow, why: str, on: Occasion) -> None:
         """Takes the job away from its target: to an announced fallback first, outside its failure domain."""
@@ -136,8 +154,10 @@ class Jobs:
             booked_units=booked,
             booked_until=until(on.at, self.router.settings) if booked else 0,
             quota_until=until(on.at, self.router.settings) if counted else 0,
+            spent_micro_usd=plan.spends_micro_usd,
+            spent_until=until(on.at, self.router.settings) if plan.spends_micro_usd else 0,
         )
-        if not routed and _too_late(row.request, on.at):
+        if not routed and too_late(row.request, on.at):
             self._end(settled, on.at)
         else:
             self.ledger.put(row.request.id, settled)
@@ -192,7 +212,7 @@ class Jobs:
     def _ask(
         self, row: JobRow, on: Occasion, incumbent: str | None = None, preference: Preference | None = None
     ) -> Ask:
-        room = self.ledger.room(self.router.shares, row.request.id)
+        room = self.ledger.room(self.router.shares, row.request.id, self.fleet.budgets)
         resting = self._resting(row, on.at)
         preferred, learned = preference or _NO_PREFERENCE, self.ledger.learned()
         return Ask(row.request, on.at, incumbent, resting, preferred, room, learned, kind_of(row.request))
@@ -203,42 +223,6 @@ class Jobs:
 
     def _retry_at(self, at: int) -> int:
         return at + _ms(self.router.settings.retry_s)
-
-
-def due_at(row: JobRow) -> int:
-    """When the row next wants its timer, ms: a try, the end of waiting at its deadline, or the end of its life."""
-    if row.phase is not Phase.WAITING:
-        return row.expires_at
-    deadline_at = row.request.constraints.deadline_at
-    times = [row.expires_at, row.retry_at, deadline_at + 1 if deadline_at is not None else None]
-    return min(time for time in times if time is not None)
-
-
-def over(row: JobRow, at: int) -> bool:
-    """Is there nothing more to be done for this row?"""
-    return at >= row.expires_at or (row.phase is Phase.WAITING and _too_late(row.request, at))
-
-
-def _too_late(job: JobRequest, at: int) -> bool:
-    return job.constraints.deadline_at is not None and at > job.constraints.deadline_at
-
-
-def _of_this_stay(row: JobRow, result: JobOutcome) -> bool:
-    """Is it of the target that has the job, and of this revision? Then it comes once: it ends the stay.
-
-    An outcome does not name its revision. Of a later one than the first it must have happened after the decision, or it
-    may be a repeat of what an earlier stay on the same target ended with.
-    """
-    if row.phase is not Phase.ACTIVE or result.target_id != row.target_id:
-        return False
-    return row.revision == 1 or result.at > row.tried_at
-
-
-def _of_this_request(row: JobRow, result: JobOutcome) -> bool:
-    """Is it of a target that has or had the job, and of what is asked for now? Not of what was asked for before."""
-    if result.target_id not in {row.target_id, *row.held}:
-        return False
-    return row.changed_at == 0 or result.at > row.changed_at
 
 
 def _ms(seconds: float) -> int:

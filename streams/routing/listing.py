@@ -10,6 +10,7 @@ import numpy as np
 from schemas.records import Candidate, PolicyVerdict
 from streams.policy.modes import budgets_used
 from streams.routing import wording
+from streams.routing.budgets import scopes_of
 from streams.routing.case import Case
 from streams.routing.columns import Flags, Floats
 from streams.routing.fleet import rank
@@ -42,7 +43,7 @@ def verdicts(case: Case) -> tuple[PolicyVerdict, ...]:
         answers.sort(key=lambda entry: entry[0] != index)
     asked = (verdict for _, answer in answers for verdict in answer.verdicts)
     fleet = case.permissions.fleet
-    scopes = [scope for scope in (f"tenant:{case.ask.job.tenant}", "*") if scope in fleet.budgets]
+    scopes = [scope for scope in scopes_of(case.ask.job.tenant) if scope in fleet.budgets]
     budgets = budgets_used(fleet.world, scopes) if scopes else ()
     return tuple(dict.fromkeys((*asked, *case.soft.verdicts, *budgets)))
 

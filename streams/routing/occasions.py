@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from schemas.records import Anomaly, AnomalyState, AssetState, PolicyRecord, RegisteredAsset, Remediation
 from streams.kit.layer import Event
-from streams.routing.fleet import RELEASES
+from streams.routing.fleet import RELEASES, Fleet
+from streams.routing.waiting import Freed
 
 
 def health_of(event: Event) -> str | None:
@@ -14,16 +15,18 @@ def health_of(event: Event) -> str | None:
     return event.value.asset_id if isinstance(event.value, Anomaly | Remediation) else None
 
 
-def may_help(event: Event) -> bool:
-    """Could a job that nobody took now find a target?"""
+def may_help(event: Event, fleet: Fleet) -> Freed:
+    """Which jobs that nobody took now could find a target: those that could take the asset, or after a policy all."""
     value = event.value
-    if isinstance(value, RegisteredAsset):
-        return value.state in (AssetState.REGISTERED, AssetState.UPDATED)
-    if isinstance(value, Anomaly):
-        return value.state is not AnomalyState.OPENED
-    if isinstance(value, Remediation):
-        return value.status in RELEASES
-    return event.topic == "policies"
+    if event.topic == "policies":
+        return Freed(whole=True)
+    better = (
+        (isinstance(value, RegisteredAsset) and value.state in (AssetState.REGISTERED, AssetState.UPDATED))
+        or (isinstance(value, Anomaly) and value.state is not AnomalyState.OPENED)
+        or (isinstance(value, Remediation) and value.status in RELEASES)
+    )
+    asset_id = health_of(event) if better else None
+    return Freed(fleet.world.assets.get(asset_id) if asset_id is not None else None)
 
 
 def content_of(event: Event) -> tuple[str | int, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.records import Candidate, JobRequest, PolicyVerdict
-from streams.routing.bookings import Room
+from streams.routing.room import Room
 from streams.routing.settings import RoutingSettings
 
 PLANS_KEPT: Final = 256
@@ -48,14 +48,20 @@ class Plan:
     reason: str
     limited: bool = False
     """The target's capacity is known, so the job books a part of it."""
+    spends_micro_usd: int = 0
+    """What the target costs the job an hour, with the moving of its data; 0 where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A candidate that was asked for room. `capacity` in units, NaN = not known; `refusal` empty = it has room."""
+    """A candidate that was asked for room. `capacity` in units, `cost` in USD an hour, NaN = not known.
+
+    `refusal` empty = it has room.
+    """
 
     asset_id: str
     capacity: float
+    cost: float
     refusal: str
 
 
@@ -63,6 +69,7 @@ class Asked:
 class _Turn:
     asset_id: str
     capacity: float
+    cost: float
     then: dict[str, _Turn | Plan] = field(default_factory=dict)
 
 
@@ -79,7 +86,7 @@ class Plans:
         """The plan that the answers of `room` lead to; None = not known yet."""
         now = self._first.get(preference)
         while isinstance(now, _Turn):
-            now = now.then.get(room.refusal(now.asset_id, now.capacity, job, at, settings))
+            now = now.then.get(room.refusal(now.asset_id, now.capacity, job, at, settings, now.cost))
         return now
 
     def keep(self, preference: Preference, asked: Sequence[Asked], plan: Plan) -> None:
@@ -90,9 +97,13 @@ class Plans:
         if not asked:
             self._first[preference] = plan
             return
-        turn = self._first.setdefault(preference, _Turn(asked[0].asset_id, asked[0].capacity))
+        turn = self._first.setdefault(preference, _turn(asked[0]))
         for one, following in itertools.pairwise(asked):
             assert isinstance(turn, _Turn)  # the same answers never lead to a plan and to a question
-            turn = turn.then.setdefault(one.refusal, _Turn(following.asset_id, following.capacity))
+            turn = turn.then.setdefault(one.refusal, _turn(following))
         assert isinstance(turn, _Turn)
         turn.then[asked[-1].refusal] = plan
+
+
+def _turn(one: Asked) -> _Turn:
+    return _Turn(one.asset_id, one.capacity, one.cost)

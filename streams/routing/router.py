@@ -10,6 +10,7 @@ from schemas.records import JobRequest
 from streams.policy.gate import PolicyGate, reads_job_id
 from streams.policy.port import PolicyHook
 from streams.routing import listing, sentence
+from streams.routing.budgets import micro_usd, scopes_of
 from streams.routing.case import Ask, Case
 from streams.routing.columns import Frame
 from streams.routing.figures import Figures, figures
@@ -120,6 +121,7 @@ class JobRouter:
             registry_version=case.permissions.fleet.world.registry_version,
             counterfactual=sentence.counterfactual(case),
             reason=sentence.reason(case),
+            spends_micro_usd=micro_usd(case.now.losses["cost"].item(index)) if index is not None else 0,
             limited=index is not None and not np.isnan(case.frame.floats("capacity")[index]),
         )
 
@@ -151,7 +153,7 @@ def _cost_limits(fleet: Fleet, job: JobRequest) -> dict[str, float]:
     limits: dict[str, float] = {}
     if job.constraints.max_cost_usd_per_hour is not None:
         limits["limit"] = job.constraints.max_cost_usd_per_hour
-    for scope in (f"tenant:{job.tenant}", "*") if job.tenant else ("*",):
+    for scope in scopes_of(job.tenant):
         if scope in fleet.budgets:
-            limits[f"budget of {scope}"] = fleet.budgets[scope]
+            limits[f"budget of {scope}"] = fleet.budgets[scope].usd_per_hour
     return limits

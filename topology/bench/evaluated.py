@@ -18,7 +18,8 @@ from schemas.records import (
     Severity,
 )
 from streams.kit.layer import Emission, Event
-from streams.kit.partition import Partition
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 from streams.routing.engine import RoutingLayer
 from streams.routing.fleet import Fleet
 from streams.routing.state import Row
@@ -35,7 +36,7 @@ class Ours:
     def __init__(self, case: Composed) -> None:
         self.layer = RoutingLayer()
         self.view: Fleet = self.layer.new_view()
-        self.partition: Partition[Row, Fleet] = Partition(self.layer, self.view)
+        self.partition: Machine[Row, Fleet] = machine_of(self.layer, self.view)
         for asset in case.assets():
             self.layer.see(self.view, Event("assets", asset.id, asset, START_MS, asset.id))
 

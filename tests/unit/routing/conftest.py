@@ -29,7 +29,8 @@ from schemas.records import (
     Severity,
 )
 from streams.kit.layer import Emission, Event
-from streams.kit.partition import Partition
+from streams.kit.machine import Machine
+from streams.kit.partition import machine_of
 from streams.policy.port import PolicyHook
 from streams.routing.engine import RoutingLayer
 from streams.routing.fleet import Fleet
@@ -45,7 +46,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.layer = RoutingLayer(self.settings, self.policy)
         self.view: Fleet = self.layer.new_view()
-        self.partition: Partition[Row, Fleet] = Partition(self.layer, self.view)
+        self.partition: Machine[Row, Fleet] = machine_of(self.layer, self.view)
         self.at = 1_000_000
         self.decided: list[RoutingDecision] = []
 

@@ -46,7 +46,7 @@ def test_each_record_goes_on_where_the_last_one_stopped(make_rig):
 def test_jobs_that_cannot_be_placed_do_not_stand_in_front_of_their_like(make_rig):
     rig = make_rig(retried_max=2, retry_s=3_600)
     for job in ("a-stuck", "b-stuck", "c-stuck"):
-        rig.route(job, required_capabilities=("fly",))
+        rig.route(job, max_latency_ms=1.0)
     rig.route("d-placeable")
     rig.wait(2)
     assert rig.asset("a") == [], "two stuck ones were tried"

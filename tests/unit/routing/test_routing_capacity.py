@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.records import JobRequest
-from streams.routing.bookings import BookedRow, Booking, Room, booked_key, changed
+from streams.routing.bookings import BookedRow, Booking, booked_key, changed
 from streams.routing.engine import RoutingLayer
+from streams.routing.room import Room
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import decode, encode
 

@@ -300,6 +300,8 @@ def test_a_budget_is_a_limit(rig, scope):
     rig.asset("dear", cost_usd_per_hour=50, latency_ms=1)
     rig.asset("cheap", cost_usd_per_hour=5, latency_ms=400)
     assert rig.route("before", tenant="acme", weights={"latency": 1}).target_id == "dear"
+    rig.at += 1
+    rig.outcome("dear", "succeeded", "before")
     body = Budget(scope=scope, limit_usd_per_hour=20)
     rig.policy_record(PolicyRecord(id="b", kind="budget", version="1", budget=body, at=rig.at))
     decision = rig.route("after", tenant="acme", weights={"latency": 1})

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.records import JobRequest
-from streams.routing.bookings import BookedRow, Room, quota_key
+from streams.routing.bookings import BookedRow, quota_key
+from streams.routing.room import Room
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import Phase, decode, encode
 
