@@ -8,6 +8,8 @@ from schemas.records import JobOutcome, JobRequest
 from streams.kit.layer import Event, Step
 from streams.kit.partition import Partition
 from streams.policy.port import PolicyHook
+from streams.routing import turns
+from streams.routing.away import AwayRow
 from streams.routing.bookings import BookedRow
 from streams.routing.fleet import Fleet
 from streams.routing.jobs import Jobs, Occasion
@@ -82,15 +84,17 @@ class RoutingLayer:
                 continue
             if moved >= self.router.settings.moved_max:
                 ledger.leaving(asset_id, LeavingRow(asset_id, *last, on.at + PACE_MS, on.cause_id))
+                turns.look(jobs, asset_id, on)
                 return
             if why := self.router.reasons_to_leave(jobs.fleet, row.request, asset_id):
-                jobs.leave(row, "; ".join(why), on)
+                jobs.leave(row, "; ".join(why), on, drives_away=True)
                 moved += 1
             last = place_of(row)
         ledger.leaving(asset_id, None)
+        turns.look(jobs, asset_id, on)
 
     def due_at(self, row: Row) -> int | None:
-        if isinstance(row, LeavingRow):
+        if isinstance(row, LeavingRow | AwayRow):
             return row.due_at
         if isinstance(row, BookedRow):
             return row.ends[0][0]
@@ -106,6 +110,8 @@ class RoutingLayer:
         if isinstance(row, BookedRow):
             ledger.lapse(key, now)
             jobs.wake(Freed.lapsed(key, view), Occasion(now, "", ("lapsed", key, now)))
+        if isinstance(row, AwayRow):
+            turns.take(jobs, row, Occasion(now, "", ("away", row.asset_id, now)))
         if not isinstance(row, JobRow):
             return ledger.step()
         occasion = Occasion(now, row.decision_id, ("timer", now))

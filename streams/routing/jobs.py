@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from schemas.records import JobOutcome, JobRequest, JobResult, RoutingDecision, RoutingOutcome
 from streams.kit import ids
 from streams.kit.layer import Emission
+from streams.routing.away import AwayRow
 from streams.routing.bookings import units_of, until
 from streams.routing.case import Ask
 from streams.routing.fleet import Fleet
@@ -54,7 +55,8 @@ class Jobs:
         if row is None or row.phase is Phase.DONE:
             row = self._fresh(job, row, on)
         else:
-            row = replace(row, request=job, changed_at=on.at, expires_at=on.at + _ms(self.router.settings.job_ttl_s))
+            ends_at = on.at + _ms(self.router.settings.job_ttl_s)
+            row = replace(row, request=job, home_id=None, changed_at=on.at, expires_at=ends_at)
         incumbent = row.target_id if row.phase is Phase.ACTIVE else None
         plan = self.router.decide(self.fleet, self._ask(row, on, incumbent), "")
         self._settle(row, plan, RoutingOutcome.ROUTED, on)
@@ -101,14 +103,30 @@ class Jobs:
         room = self.ledger.room(self.router.shares)
         return cache(lambda tenant: bool(room.over_quota(tenant, at, self.router.settings)))
 
-    def leave(self, row: JobRow, why: str, on: Occasion) -> None:
-        """Takes the job away from its target: to an announced fallback first, outside its failure domain."""
+    def leave(self, row: JobRow, why: str, on: Occasion, *, drives_away: bool = False) -> None:
+        """Takes the job away from its target: to an announced fallback first, outside its failure domain.
+
+        `drives_away`: by no fault of the job, which may come back when the target is well (`returning`).
+        """
+        if drives_away and row.target_id is not None:
+            row = replace(row, home_id=row.home_id or row.target_id)
         preference = Preference(row.fallback_ids, row.target_domain)
         ask = self._ask(row, on, None, preference)
         plan = self.router.decide(self.fleet, ask, f"pivots from {row.target_id} ({why})")
         if plan.target_id == row.target_id:
             return  # Only possible with allow_degraded: an ill target is better than none, so the job stays.
         self._settle(row, plan, RoutingOutcome.PIVOTED, on)
+
+    def come_back(self, row: JobRow, why: str, on: Occasion) -> str:
+        """Back to where the job was before an illness, if that is worth its move; else says what is against it."""
+        home = row.home_id
+        if home is None or row.phase is not Phase.ACTIVE:
+            return ""
+        ask = self._ask(row, on, row.target_id, Preference((home,)))
+        plan, against = self.router.back(self.fleet, ask, home, f"fails back from {row.target_id}: {why}")
+        if not against:
+            self._settle(row, plan, RoutingOutcome.PIVOTED, on)
+        return against
 
     def retry(self, row: JobRow, on: Occasion) -> None:
         """Tries a waiting job again; a decision is published only if it now has a target."""
@@ -147,6 +165,7 @@ class Jobs:
             decision_id=decision_id,
             target_id=plan.target_id,
             target_domain=plan.target_domain,
+            home_id=row.home_id if row.home_id != plan.target_id else None,
             fallback_ids=plan.fallback_ids,
             held=tuple(sorted({*row.held, *(t for t in left if t is not None)})),
             tried_at=on.at,
@@ -161,6 +180,8 @@ class Jobs:
             self._end(settled, on.at)
         else:
             self.ledger.put(row.request.id, settled)
+            if settled.home_id is not None and self.ledger.away(settled.home_id) is None:
+                self.ledger.put_away(settled.home_id, AwayRow(settled.home_id))
 
     def _publish(self, row: JobRow, plan: Plan, outcome: RoutingOutcome, on: Occasion) -> str:
         job_id, revision = row.request.id, row.revision + 1

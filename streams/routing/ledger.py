@@ -8,6 +8,7 @@ from heapq import nsmallest
 
 from streams.kit.layer import Emission, Step
 from streams.routing import learned
+from streams.routing.away import AwayRow, away_key, home_key
 from streams.routing.bookings import BookedRow, Booking, booked_key, booking_of, changed, quota_key, quota_of
 from streams.routing.budgets import NO_LIMITS, Limits, spends_of, spent_key
 from streams.routing.learned import LearnedRow
@@ -70,17 +71,21 @@ class Ledger:
 
     def put(self, job_id: str, row: JobRow | None) -> None:
         old = self.job(job_id)
-        before = index_key(old) if old is not None else None
-        after = index_key(row) if row is not None else None
-        if before != after:
-            if before is not None:
-                self._reindex(before, job_id, add=False)
-            if after is not None:
-                self._reindex(after, job_id, add=True)
+        self._move(job_id, index_key(old) if old is not None else None, index_key(row) if row is not None else None)
+        self._move(job_id, home_key(old), home_key(row))
         self._rebook(booking_of(old), booking_of(row), booked_key)
         self._rebook(quota_of(old), quota_of(row), quota_key)
         self._respend(spends_of(old), spends_of(row))
         self._staged[job_key(job_id)] = row
+
+    def away(self, asset_id: str) -> AwayRow | None:
+        """Whether jobs of this target are elsewhere, and how long it has been well."""
+        row = self._get(away_key(asset_id))
+        return row if isinstance(row, AwayRow) else None
+
+    def put_away(self, asset_id: str, row: AwayRow | None) -> None:
+        if row != self.away(asset_id):
+            self._staged[away_key(asset_id)] = row
 
     def leaving(self, asset_id: str, row: LeavingRow | None) -> None:
         """Who of a target's jobs are still to be asked whether they must leave; None = nobody."""
@@ -136,6 +141,14 @@ class Ledger:
 
     def _get(self, key: str) -> Row | None:
         return self._staged[key] if key in self._staged else self._rows.get(key)
+
+    def _move(self, job_id: str, before: str | None, after: str | None) -> None:
+        """From one index row to another; None = to or from none."""
+        if before != after:
+            if before is not None:
+                self._reindex(before, job_id, add=False)
+            if after is not None:
+                self._reindex(after, job_id, add=True)
 
     def _reindex(self, key: str, job_id: str, *, add: bool) -> None:
         index = self._get(key)

@@ -9,7 +9,7 @@ import numpy as np
 from schemas.records import JobRequest
 from streams.policy.gate import PolicyGate, reads_job_id
 from streams.policy.port import PolicyHook
-from streams.routing import listing, sentence
+from streams.routing import listing, returning, sentence
 from streams.routing.budgets import micro_usd, scopes_of
 from streams.routing.case import Ask, Case
 from streams.routing.columns import Frame
@@ -49,6 +49,17 @@ class JobRouter:
             plan = self._plan(case)
             shared.keep(case, plan)
         return plan if not prefix else replace(plan, reason=f"{prefix}; {plan.reason}")
+
+    def back(self, fleet: Fleet, ask: Ask, home: str, prefix: str) -> tuple[Plan, str]:
+        """The plan that brings a job back home, and why it should stay where it is; empty = it should come."""
+        case = self._case(fleet, ask, self._made(fleet, ask))
+        plan = self._plan(case)
+        return replace(plan, reason=f"{prefix}; {plan.reason}"), returning.against(case, home)
+
+    def is_well(self, fleet: Fleet, asset_id: str) -> bool:
+        """Registered, and nothing is known of it that would drive jobs away."""
+        frame = fleet.frame_of(asset_id)
+        return frame is not None and all(check.ok[0] for check in health_checks(frame, fleet, self.settings))
 
     def reasons_to_leave(self, fleet: Fleet, job: JobRequest, asset_id: str) -> list[str]:
         """Why a job may not stay where it runs: its target's health and placement; figures alone move none."""

@@ -156,6 +156,19 @@ class RoutingSettings(BaseModel):
         256, ge=1, le=100_000, description="Jobs, the most urgent first, that move at once when their target falls ill "
         "or goes; the others in as many at a time, 0.1 s apart. Source: ours; 15 to 100 ms of decisions.",
     )  # fmt: skip
+    failback_mode: Literal["auto", "approve", "suggest", "observe"] = Field(
+        "observe", description="auto, approve, suggest or observe: whether jobs come back to the target that an "
+        "illness drove them from, where no mode record of strategy failback says otherwise. Source: ours; a move may "
+        "begin a job anew.",
+    )  # fmt: skip
+    failback_after_s: float = Field(
+        600, gt=0, le=604_800, description="s for which a target must have been well before jobs come back to it, and "
+        "between two tries of those for which it was not worth it. Source: failback of healing, 600 s.",
+    )  # fmt: skip
+    failback_window_s: float = Field(
+        60, gt=0, le=86_400, description="s in which at most moved_max jobs of a target are looked at for coming back. "
+        "Source: ours.",
+    )  # fmt: skip
     retried_max: int = Field(
         64, ge=0, le=100_000, description="Waiting jobs, the most urgent first and of these the least recently tried, "
         "that one record of the view (asset, incident, policy) tries at once; the others with the next such record "

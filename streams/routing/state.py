@@ -8,7 +8,7 @@
                                ├─ attempts_max reached ─► DONE
                                └─ deadline or job_ttl_s ──► gone
 
-At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 5, ...}`.
+At most one target is active for a job: a row has one. Rows are JSON with a version: `{"v": 6, ...}`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Final
 from schemas.records import JobRequest
 from streams.kit import ids
 from streams.routing import learned
+from streams.routing.away import AwayRow
 from streams.routing.bookings import BookedRow
 from streams.routing.learned import LearnedRow
 from streams.routing.leaving import LeavingRow
@@ -30,8 +31,8 @@ from streams.routing.leaving import LeavingRow
 STATE_VERSION: Final = 2
 LEARNED_VERSION: Final = 3
 """Of rows of what is learned, which version 2 did not have and so refuses by version; the others are as before."""
-JOB_VERSION: Final = 5
-"""Of rows of jobs. Those of 2 have no `changed_at`, of 3 no `quota_until`, of 4 no spending; all are read."""
+JOB_VERSION: Final = 6
+"""Of rows of jobs. Of 2 without `changed_at`, of 3 `quota_until`, of 4 spending, of 5 `home_id`; all are read."""
 _SHARDS: Final = 256
 """Index rows of one target: keeps each of them short when a target has many jobs, since one is written whole."""
 
@@ -50,6 +51,7 @@ class Phase(StrEnum):
 class JobRow:
     """`failed`: (target, when it failed this job, ms), newest last; `held`: targets the job had before.
 
+    `home_id`: the target that it had before an illness drove it away, and may come back to.
     `changed_at`: when it was last asked for in other words, or again after its end, ms; 0 = never.
     """
 
@@ -72,6 +74,7 @@ class JobRow:
     quota_until: int = 0
     spent_micro_usd: int = 0
     spent_until: int = 0
+    home_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class IndexRow:
     job_ids: tuple[str, ...]
 
 
-Row = JobRow | IndexRow | BookedRow | LearnedRow | LeavingRow
+Row = JobRow | IndexRow | BookedRow | LearnedRow | LeavingRow | AwayRow
 
 
 @lru_cache(maxsize=4096)
@@ -121,6 +124,8 @@ def encode(row: Row) -> bytes:
         return _json({"v": LEARNED_VERSION, "kind": "learned", "targets": row.entries()})
     if isinstance(row, LeavingRow):
         return _json({"v": STATE_VERSION, "kind": "leaving", **asdict(row)})
+    if isinstance(row, AwayRow):
+        return _json({"v": STATE_VERSION, "kind": "away", **asdict(row)})
     fields = {name: getattr(row, name) for name in JobRow.__slots__ if name != "request"}
     return _json({"v": JOB_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
 
@@ -130,12 +135,14 @@ def decode(data: bytes) -> Row:
     fields = json.loads(data)
     version, kind = fields.pop("v", None), fields.pop("kind", None)
     own = {"learned": LEARNED_VERSION, "job": JOB_VERSION}.get(kind, STATE_VERSION)
-    if version != own and (kind, version) not in (("job", 2), ("job", 3), ("job", 4)):
+    if version != own and (kind, version) not in (("job", 2), ("job", 3), ("job", 4), ("job", 5)):
         raise StateVersionError(f"routing row of state version {version}, this is {own}: rebuild the table")
     if kind == "learned":
         return learned.row_of(fields["targets"])
     if kind == "leaving":
         return LeavingRow(**fields)
+    if kind == "away":
+        return AwayRow(**fields)
     if kind == "index":
         return IndexRow(tuple(fields["job_ids"]))
     if kind == "booked":

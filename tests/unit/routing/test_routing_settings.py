@@ -421,6 +421,34 @@ def failed_once(rig):
     rig.outcome("a", "failed", "one")
 
 
+def back_after(rig, seconds):
+    """Whether a job is back on the target that was ill, so long after that is well."""
+    rig.asset("a", latency_ms=1)
+    rig.asset("b")
+    for job in ("x", "y"):
+        rig.route(job)
+    rig.incident("a")
+    rig.wait(1)
+    rig.incident("a", state="closed")
+    rig.wait(seconds)
+    return [rig.row(job).target_id for job in ("x", "y")]
+
+
+def test_failback_mode(make_rig):
+    for mode, targets in (("auto", ["a", "a"]), ("suggest", ["b", "b"]), ("observe", ["b", "b"])):
+        assert back_after(make_rig(failback_mode=mode), 700) == targets
+
+
+def test_failback_after_s(make_rig):
+    for after_s, targets in ((30, ["a", "a"]), (600, ["b", "b"])):
+        assert back_after(make_rig(failback_mode="auto", failback_after_s=after_s), 31) == targets
+
+
+def test_failback_window_s(make_rig):
+    for window_s, targets in ((10, ["a", "a"]), (300, ["a", "b"])):
+        assert back_after(make_rig(failback_mode="auto", failback_window_s=window_s, moved_max=1), 620) == targets
+
+
 def test_every_setting_has_a_test_of_its_effect():
     source = inspect.getsource(sys.modules[__name__])
     tests = [line.split("(")[0] for line in source.splitlines() if line.startswith("def test_")]
