@@ -93,6 +93,8 @@ class DiscoveryEvent(Record):
     at: EventTime
     epoch: Annotated[int, Field(ge=0)] | None = None
     """Of the instance that runs the source; what bears a lower one than the source's highest is dropped."""
+    stands_s: NonNegative | None = None
+    """Of an upsert: seconds after which it is stale unless it is said again; None = until a listing lacks it."""
 
     @model_validator(mode="after")
     def _op_has_what_it_needs(self) -> DiscoveryEvent:

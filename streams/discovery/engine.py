@@ -63,8 +63,11 @@ class AssetDiscoveryEngine:
         silent_s = (draft.cause.at - row.heard_at) / 1000
         self._scopes.lose(draft, row.source, row.scope, f"{row.source} has been silent for {silent_s:g} s")
 
-    def end_grace(self, draft: Draft, row: AssetRow) -> None:
+    def end_waits(self, draft: Draft, row: AssetRow) -> None:
+        """Of the asset's claims: what stood its time is looked at again, what had a grace goes."""
         for claim in row.claims:
+            if claim.doubt_at is not None and claim.doubt_at <= draft.cause.at:
+                self._scopes.look_again(draft, draft.asset(row.asset_id), claim)
             if claim.leaves_at is not None and claim.leaves_at <= draft.cause.at:
                 why = f"{claim.source} did not report it again in {claim.scope} within {self.settings.grace_s:g} s"
                 self._scopes.release(draft, claim.reported_id, claim.source, claim.scope, why)
@@ -105,7 +108,7 @@ class DiscoveryLayer:
         if isinstance(row, ScopeRow):
             return self.engine.silent_at(row)
         if isinstance(row, AssetRow):
-            return min((c.leaves_at for c in row.claims if c.leaves_at is not None), default=None)
+            return min((at for at, _ in _waits(row)), default=None)
         return None
 
     def on_timer(self, rows: Mapping[str, Row], view: World, key: str, now: int) -> Step[Row]:
@@ -119,9 +122,8 @@ class DiscoveryLayer:
             self.engine.fall_silent(draft, row)
             return draft.step()
         if isinstance(row, AssetRow):
-            source = min((c.leaves_at or 0, c.source) for c in row.claims if c.leaves_at is not None)[1]
-            draft = Draft(rows, view, Cause(source, cause_id, due))
-            self.engine.end_grace(draft, row)
+            draft = Draft(rows, view, Cause(min(_waits(row))[1], cause_id, due))
+            self.engine.end_waits(draft, row)
             return draft.step()
         return Step()
 
@@ -130,3 +132,8 @@ class DiscoveryLayer:
 
     def decode_row(self, data: bytes) -> Row:
         return decode(data)
+
+
+def _waits(row: AssetRow) -> list[tuple[int, str]]:
+    """Event time ms at which a claim is due, and its source."""
+    return [(at, c.source) for c in row.claims for at in (c.leaves_at, c.doubt_at) if at is not None]

@@ -53,6 +53,14 @@ class Listing(Protocol):
 
 
 @runtime_checkable
+class Standing(Protocol):
+    """A provider of sightings, which can't list all there is: what it said is stale unless it says it again in time."""
+
+    stands_s: float
+    """Seconds for which a word of it stands."""
+
+
+@runtime_checkable
 class Watching(Protocol):
     """A provider that tells changes as they happen; after `list`, if it has one."""
 

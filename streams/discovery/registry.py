@@ -34,22 +34,25 @@ class Registry:
         self._settings = settings
         self._policy = policy
 
-    def report(self, draft: Draft, source: str, scope: str, asset: Asset, in_doubt: bool) -> None:
+    def report(
+        self, draft: Draft, source: str, scope: str, asset: Asset, in_doubt: bool, stands_ms: int | None = None
+    ) -> None:
         """The source says that the asset is there, and so. Its sighting is already in the draft.
 
-        `in_doubt`: the scope is lost and not yet regained, so what is stale stays stale.
+        `in_doubt`: the scope is lost and not yet regained, so what is stale stays stale. `stands_ms`: see `Claim`.
         """
         said = canonical(asset)
         known = draft.known_as(said.id)
         old = claim_of(draft.asset(known), source, scope, said.id)
         at = draft.cause.at
         if old is None:
-            new = Claim(source=source, scope=scope, asset=said, since=at)
+            doubt_at = None if stands_ms is None else at + stands_ms
+            new = Claim(source=source, scope=scope, asset=said, since=at, stands_ms=stands_ms, doubt_at=doubt_at)
         else:
             changed = _since(old, said, at)
             stale = old.stale if in_doubt else ""
             said_now = {"asset": said, "changed": changed, "stale": stale, "absences": 0, "leaves_at": None}
-            new = old.model_copy(update=said_now)
+            new = old.model_copy(update={**said_now, **_standing(old, stands_ms, at)})
         if new == old:
             self._refresh(draft, draft.asset(known))
             return
@@ -98,7 +101,7 @@ class Registry:
         """The source says that the asset is there, and nothing newer of it than it said before."""
         claim = claim_of(draft.asset_of(asset_id), source, scope, asset_id)
         if claim is not None:
-            self.report(draft, source, scope, claim.asset, in_doubt)
+            self.report(draft, source, scope, claim.asset, in_doubt, claim.stands_ms)
 
     def withdraw(self, draft: Draft, asset_id: str, source: str, scope: str, why: str) -> None:
         """The source's claim of what it reports under this id, in this scope, ends."""
@@ -197,6 +200,12 @@ def _since(old: Claim, said: Asset, at: int) -> dict[str, int]:
     moments = {**old.changed, **dict.fromkeys(changed_fields(old.asset, said), at)}
     gone = {f"labels.{key}" for key in old.asset.labels.keys() - said.labels.keys()}
     return {field: moment for field, moment in moments.items() if field not in gone}
+
+
+def _standing(old: Claim, stands_ms: int | None, at: int) -> dict[str, int | None]:
+    armed = old.doubt_at is not None and old.stands_ms == stands_ms
+    doubt_at = old.doubt_at if armed or stands_ms is None else at + stands_ms
+    return {"stands_ms": stands_ms, "doubt_at": None if stands_ms is None else doubt_at}
 
 
 def with_claim(row: AssetRow, claim: Claim) -> AssetRow:

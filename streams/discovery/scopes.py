@@ -20,9 +20,9 @@ from __future__ import annotations
 from schemas.records import Asset, DiscoveryEvent, LifecycleChange
 from streams.discovery.draft import Draft
 from streams.discovery.guard import judge
-from streams.discovery.registry import Registry, claim_of
+from streams.discovery.registry import Registry, claim_of, with_claim
 from streams.discovery.settings import DiscoverySettings
-from streams.discovery.state import ScopeRow, Sighting
+from streams.discovery.state import AssetRow, Claim, ScopeRow, Sighting
 from streams.discovery.wording import percent, some_of
 
 
@@ -74,7 +74,8 @@ class Scopes:
         if before is None:
             draft.put_scope(row.model_copy(update={"size": row.size + 1}))
         if before is None or event.at >= before.at:
-            self._registry.report(draft, event.source, event.scope, asset, in_doubt=bool(row.lost))
+            stands_ms = None if event.stands_s is None else round(event.stands_s * 1000)
+            self._registry.report(draft, event.source, event.scope, asset, bool(row.lost), stands_ms)
         elif listing:
             self._registry.confirm(draft, event.source, event.scope, asset.id, in_doubt=bool(row.lost))
 
@@ -134,6 +135,16 @@ class Scopes:
             claim = claim_of(asset, source, scope, asset_id)
             if claim is not None and not claim.stale:
                 self._registry.doubt(draft, asset, claim.model_copy(update={"stale": why}))
+
+    def look_again(self, draft: Draft, row: AssetRow, claim: Claim) -> None:
+        """What the claim says has stood its time: it is stale, unless the source has said it again since."""
+        seen = draft.sighting(claim.source, claim.scope, claim.reported_id)
+        stands_ms, said_at = claim.stands_ms or 0, seen.at if seen is not None else claim.since
+        if said_at + stands_ms > draft.cause.at:
+            draft.put_asset(with_claim(row, claim.model_copy(update={"doubt_at": said_at + stands_ms})))
+            return
+        stale = claim.stale or f"{claim.source} has not seen it for {stands_ms / 1000:g} s"
+        self._registry.doubt(draft, row, claim.model_copy(update={"stale": stale, "doubt_at": None}))
 
     def _let_go(self, draft: Draft, event: DiscoveryEvent, asset_id: str, confirmed: bool) -> None:
         why = f"{event.source} no longer lists it: complete snapshot {event.snapshot_id} of {event.scope} lacks it"

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 from schemas.records import Asset, RegisteredAsset
 from streams.kit.ids import row_key, tie_break
 
-VERSION = 2
-"""2 has epochs, aliases and keys; rows of version 1 are read, and written as 2 when they change."""
+VERSION = 3
+"""2 has epochs, aliases and keys, 3 what stands for a time; rows of 1 and 2 are read, and written as 3 when they change."""
 BUCKETS = 256
 """Part of the stored form: changing it needs a new `VERSION`."""
 
@@ -29,12 +29,12 @@ BUCKETS = 256
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
 
     @field_validator("version", mode="before")
     @classmethod
     def _of_before(cls, value: object) -> object:
-        return VERSION if value == 1 else value
+        return VERSION if value in (1, 2) else value
 
 
 class Claim(BaseModel):
@@ -56,6 +56,10 @@ class Claim(BaseModel):
     """Complete snapshots in a row that lacked it while the mass-delete guard held it."""
     leaves_at: int | None = None
     """End of the grace, event time ms."""
+    stands_ms: int | None = None
+    """How long the source's word stands unless it is said again; None = until a listing lacks it."""
+    doubt_at: int | None = None
+    """When to look whether it was said again, event time ms; not moved by each report, so that one costs no row."""
 
     @property
     def reported_id(self) -> str:

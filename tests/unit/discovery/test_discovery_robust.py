@@ -86,15 +86,18 @@ def test_rows_of_another_version_are_refused(story):
     data = layer.encode_row(ScopeRow(source="a", scope="b"))
     assert layer.decode_row(data) == ScopeRow(source="a", scope="b")
     with pytest.raises(ValidationError):
-        layer.decode_row(data.replace(b'"version":2', b'"version":3'))
+        layer.decode_row(data.replace(b'"version":3', b'"version":4'))
 
 
-def test_rows_of_version_1_are_read_and_written_anew(story):
+@pytest.mark.parametrize("version", [b"1", b"2"])
+def test_rows_of_before_are_read_and_written_anew(story, version):
     layer = story().layer
-    of_before = b'{"version":1,"row":"scope","source":"a","scope":"b","size":3,"heard_at":7,"open_id":"s"}'
+    of_before = (
+        b'{"version":' + version + b',"row":"scope","source":"a","scope":"b","size":3,"heard_at":7,"open_id":"s"}'
+    )
     row = layer.decode_row(of_before)
     assert row == ScopeRow(source="a", scope="b", size=3, heard_at=7, open_id="s")
-    assert b'"version":2' in layer.encode_row(row)
+    assert b'"version":3' in layer.encode_row(row)
 
 
 def test_a_step_leaves_its_rows_alone_and_repeats_itself(story):
