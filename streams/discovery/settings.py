@@ -58,6 +58,42 @@ class DiscoverySettings(BaseModel):
     )
 
 
+class OtelSettings(BaseModel):
+    """Assets and dependencies seen in OpenTelemetry's traces, metrics and logs (`providers.telemetry`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    stands_s: float = Field(
+        900.0,
+        gt=0.0,
+        le=31_536_000.0,
+        description="Seconds without telemetry after which an asset is stale [as `discovery.stale_after_s`]",
+    )
+    edge_lapse_s: float = Field(
+        3600.0,
+        gt=0.0,
+        le=31_536_000.0,
+        description="Seconds without a call after which a dependency is no longer told, and how far back a topic is "
+        "read at the start; what is called hourly stays",
+    )
+    wait_s: float = Field(
+        30.0,
+        ge=0.0,
+        le=3600.0,
+        description="Seconds between the two spans of a call; then the other side is told by the caller's attributes "
+        "[collectors flush within 10 s, and retry]",
+    )
+    max_spans: int = Field(
+        100_000, ge=1, le=10_000_000, description="Spans that wait for the caller's, and for the callee's, each"
+    )
+    max_assets: int = Field(
+        10_000, ge=1, le=1_000_000, description="Assets remembered; the longest unseen are forgotten, not removed"
+    )
+    max_dependencies: int = Field(
+        64, ge=1, le=1_000, description="Dependencies told of one asset, those with most calls"
+    )
+
+
 class PollSettings(BaseModel):
     """Running of the providers in `providers.poll`."""
 

@@ -21,7 +21,7 @@ from schemas.records import Asset, RegisteredAsset
 from streams.kit.ids import row_key, tie_break
 
 VERSION = 3
-"""2 has epochs, aliases and keys, 3 what stands for a time; rows of 1 and 2 are read, and written as 3 when they change."""
+"""2 has epochs, aliases and keys, 3 what stands for a time; rows of before are read, and written as 3."""
 BUCKETS = 256
 """Part of the stored form: changing it needs a new `VERSION`."""
 

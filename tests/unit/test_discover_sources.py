@@ -34,11 +34,12 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
             file_sd=[f"api={tmp_path}/a.yml", f"api={tmp_path}/b.yml"],
             backstage=[f"eu={tmp_path}/*/catalog-info.yaml"],
             cmdb=[f"dc={written(tmp_path / 'servers.yaml', MAPPING)}"],
+            otel=["eu=otlp_spans", "eu=metrics:otlp_metrics", f"us=file:{tmp_path}/traces.json"],
         )
     )
     assert [s.source for s in found] == [
         "static:fleet", "haproxy:edge", "prometheus:eu", "k8s:prod", "consul:dc1", "terraform:shop", "cmdb:dc",
-        "file_sd:api", "backstage:eu",
+        "file_sd:api", "backstage:eu", "opentelemetry:eu", "opentelemetry:us",
     ]  # fmt: skip
     assert isinstance(found[7], Listing)
     assert [asset.id for asset in await found[7].list()] == ["api/10.0.0.7:80", "api/10.0.0.8:80"]
@@ -50,6 +51,7 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
         (Named(kubernetes=["prod=/nowhere/kubeconfig"]), "--kubernetes prod: /nowhere/kubeconfig: cannot be read"),
         (Named(kubernetes=["prod=in-cluster"]), "--kubernetes prod: neither KUBECONFIG names a file nor"),
         (Named(consul=["http://127.0.0.1:8500"]), "is not NAME=URL"),
+        (Named(otel=["otlp_spans"]), "--otel 'otlp_spans' is not NAME=TOPIC"),
         (Named(terraform=["a=x", "a=y"]), "named twice: terraform:a"),
         (Named(cmdb=["dc=/nowhere/servers.yaml"]), "--cmdb dc: /nowhere/servers.yaml: cannot be read"),
     ],

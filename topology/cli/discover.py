@@ -52,6 +52,13 @@ def discover(
         list[str] | None,
         typer.Option(metavar="NAME=MAPPING", help="A CSV file or a REST API, such as ServiceNow, by a mapping file."),
     ] = None,
+    otel: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TOPIC",
+            help="OpenTelemetry's traces on a topic, or `metrics:TOPIC`, `logs:TOPIC`, `file:PATH`; may be repeated.",
+        ),
+    ] = None,
     host: Annotated[bool, typer.Option(help="Also this host and its processes.")] = False,
     settings_file: SettingsFile = None,
     broker: Broker = None,
@@ -61,6 +68,7 @@ def discover(
     Run as many as you like with the same options: one of them runs each source at a time, the others take over.
     """
     from topology.discover.sources import Named, shared_sources
+    from topology.settings import load_settings
 
     named = Named(
         file=file or (),
@@ -72,8 +80,9 @@ def discover(
         terraform=terraform or (),
         backstage=backstage or (),
         cmdb=cmdb or (),
+        otel=otel or (),
     )
-    shared = shared_sources(named)
+    shared = shared_sources(named, load_settings(settings_file, broker=broker))
     if not shared and not host:
         raise Misused("no source is named: give --file, --host or another of `maestro discover --help`")
     settings, address = connected(settings_file, broker)

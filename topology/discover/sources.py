@@ -21,6 +21,8 @@ from streams.discovery.providers.terraform import TerraformProvider
 from streams.remote.kubernetes_access import AccessError, in_cluster, kubeconfig
 from topology import plugins
 from topology.cli.root import Misused
+from topology.discover.telemetry import telemetry_source
+from topology.settings import Settings
 
 IN_CLUSTER = "in-cluster"
 """In the place of a kubeconfig: the account of the pod that this runs in."""
@@ -39,11 +41,12 @@ class Named:
     terraform: Sequence[str] = ()
     backstage: Sequence[str] = ()
     cmdb: Sequence[str] = ()
+    otel: Sequence[str] = ()
 
 
-def shared_sources(named: Named) -> list[DiscoveryProvider]:
-    """What one instance at a time runs, plug-ins last; no two under one name."""
-    found = [*_of_options(named)]
+def shared_sources(named: Named, settings: Settings | None = None) -> list[DiscoveryProvider]:
+    """What one instance at a time runs, plug-ins last; no two under one name. `settings` None = the defaults."""
+    found = [*_of_options(named, settings or Settings())]
     try:
         found += plugins.providers()
     except plugins.PluginError as error:
@@ -54,7 +57,7 @@ def shared_sources(named: Named) -> list[DiscoveryProvider]:
     return found
 
 
-def _of_options(named: Named) -> Iterator[DiscoveryProvider]:
+def _of_options(named: Named, settings: Settings) -> Iterator[DiscoveryProvider]:
     token = os.environ.get("CONSUL_HTTP_TOKEN", "")
     made: tuple[tuple[str, Sequence[str], str, Callable[[str, str], DiscoveryProvider]], ...] = (
         ("--haproxy", named.haproxy, "NAME=SOCKET", lambda name, socket: HAProxyProvider(socket, name)),
@@ -71,6 +74,9 @@ def _of_options(named: Named) -> Iterator[DiscoveryProvider]:
     yield from (
         BackstageProvider(patterns, name)
         for name, patterns in _gathered("--backstage", named.backstage, "NAME=PATTERN")
+    )
+    yield from (
+        telemetry_source(name, topics, settings) for name, topics in _gathered("--otel", named.otel, "NAME=TOPIC")
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.adapters.settings import IntakeSettings
-from streams.discovery.settings import DiscoverySettings, PollSettings
+from streams.discovery.settings import DiscoverySettings, OtelSettings, PollSettings
 from streams.healing.executors.settings import ExecutorSettings
 from streams.healing.settings import HealingSettings
 from streams.optimisation.settings import OptimisationSettings
@@ -144,6 +144,7 @@ class Settings(BaseSettings):
     receiver: ReceiverSettings = Field(default_factory=ReceiverSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     polling: PollSettings = Field(default_factory=PollSettings)
+    otel: OtelSettings = Field(default_factory=OtelSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     healing: HealingSettings = Field(default_factory=HealingSettings)
     executors: ExecutorSettings = Field(default_factory=ExecutorSettings)
