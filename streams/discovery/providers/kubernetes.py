@@ -4,6 +4,8 @@ list: each kind in pages --its resourceVersion--> watch: ADDED, MODIFIED --> Cha
                                   ^                 | stream ends, breaks: again from the last resourceVersion
                                   +---- Relist -----+ 410 Gone
 A BOOKMARK only moves the resourceVersion. What cannot be understood, or broke RESUMES times in a row, raises.
+Services depend on the deployments that they select: these are listed first, and a change of their pods' labels is one
+of the services too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,19 @@ from collections.abc import AsyncIterator, Iterator
 
 from schemas.records import Asset
 from streams.discovery.ports import Change, Relist
-from streams.discovery.providers.kubernetes_objects import KINDS, NODE, Kind, Place, asset_of, place_of
+from streams.discovery.providers.kubernetes_objects import (
+    DEPLOYMENT,
+    KINDS,
+    NODE,
+    SERVICE,
+    Kind,
+    Place,
+    asset_of,
+    place_of,
+    pods_labels,
+    selector_of,
+)
+from streams.discovery.providers.kubernetes_selectors import Selections
 from streams.remote.kubernetes_access import Access, from_environment
 from streams.remote.kubernetes_api import BrokenError, GoneError, KubernetesApi, WatchEvent
 
@@ -43,9 +57,10 @@ class KubernetesProvider:
         within = f"/{namespace}" if namespace else ""
         self.source, self.scope = f"k8s:{self._cluster}{within}", f"cluster/{self._cluster}{within}"
         self.freshness_s, self._resume_s = freshness_s, resume_s
-        self._kinds = tuple(sorted(kinds, key=lambda kind: kind is not NODE))
+        self._kinds = tuple(sorted(kinds, key=lambda kind: (kind is not NODE, kind is not DEPLOYMENT)))
         self._api = api or KubernetesApi(access)
         self._place = Place()
+        self._selections = Selections()
         self._versions: dict[str, str] = {}
         self._known: dict[str, dict[str, Asset]] = {}
         self._was_gone = False
@@ -55,7 +70,7 @@ class KubernetesProvider:
         return self._listing()
 
     def _listing(self) -> Iterator[Asset]:
-        self._known, self._versions, self._place = {}, {}, Place()
+        self._known, self._versions, self._place, self._selections = {}, {}, Place(), Selections()
         for kind in self._kinds:
             assets, version = self._all(kind)
             if kind is NODE:
@@ -79,7 +94,21 @@ class KubernetesProvider:
         return found, version
 
     def _asset(self, kind: Kind, item: dict[str, object]) -> Asset:
-        return asset_of(kind, self._cluster, self._place, item)
+        asset = asset_of(kind, self._cluster, self._place, item)
+        if kind is DEPLOYMENT:
+            self._selections.deployment(asset.id, *pods_labels(item))
+        if kind is not SERVICE:
+            return asset
+        self._selections.service(asset.id, *selector_of(item))
+        return asset.model_copy(update={"depends_on": self._selections.of(asset.id)})
+
+    def _select_again(self, seen: asyncio.Queue[Seen]) -> None:
+        services = self._known.get(SERVICE.name, {})
+        for asset_id, service in services.items():
+            depends_on = self._selections.of(asset_id)
+            if depends_on != service.depends_on:
+                services[asset_id] = service.model_copy(update={"depends_on": depends_on})
+                seen.put_nowait(Change(asset_id, services[asset_id]))
 
     async def watch(self) -> AsyncIterator[Change | Relist]:
         """Raises KubernetesError, ObjectError."""
@@ -130,6 +159,8 @@ class KubernetesProvider:
         if event.type != "BOOKMARK":
             asset, known = self._asset(kind, event.item), self._known[kind.name]
             now = None if event.type == "DELETED" else asset
+            if now is None:
+                self._selections.gone(asset.id)
             # What changed in nothing that is told, such as a node's heartbeat, is no change.
             if now != known.get(asset.id):
                 seen.put_nowait(Change(asset.id, now))
@@ -139,6 +170,8 @@ class KubernetesProvider:
                     known[asset.id] = now
                 if kind is NODE and place_of(known.values()) != self._place:
                     seen.put_nowait(Relist("the nodes' region or zone changed, and with it that of what runs on them"))
+            if self._selections.take_moved():
+                self._select_again(seen)
         self._versions[kind.name] = event.version
 
 

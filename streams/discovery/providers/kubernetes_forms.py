@@ -65,6 +65,7 @@ class ServiceSpec(Form):
     cluster_ip: str = Field("", alias="clusterIP")
     cluster_ips: tuple[str, ...] = Field((), alias="clusterIPs")
     external_name: str = ""
+    selector: dict[str, str] = {}
     ports: tuple[Port, ...] = ()
 
 
@@ -85,7 +86,12 @@ class PodSpec(Form):
     containers: tuple[Container, ...] = ()
 
 
+class TemplateMeta(Form):
+    labels: dict[str, str] = {}
+
+
 class Template(Form):
+    metadata: TemplateMeta = TemplateMeta()
     spec: PodSpec = PodSpec()
 
 

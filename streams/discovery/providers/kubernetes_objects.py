@@ -72,6 +72,18 @@ def asset_of(kind: Kind, cluster: str, place: Place, item: Item) -> Asset:
         raise ObjectError(f"a {kind.name} that is none: {where}: {first['msg']}") from error
 
 
+def selector_of(item: Item) -> tuple[str, dict[str, str]]:
+    """Of a service that `asset_of` could read: its namespace and selector; that of an ExternalName does not count."""
+    found = Service.model_validate(item)
+    return found.metadata.namespace, {} if found.spec.type == "ExternalName" else found.spec.selector
+
+
+def pods_labels(item: Item) -> tuple[str, dict[str, str]]:
+    """Of a deployment that `asset_of` could read: its namespace, and the labels that its pods get."""
+    found = Deployment.model_validate(item)
+    return found.metadata.namespace, found.spec.template.metadata.labels
+
+
 def _common(kind: Kind, cluster: str, meta: Meta) -> dict[str, object]:
     said = {name.strip() for name in meta.annotations.get(CAPABILITIES, "").split(",")} - {""}
     return {

@@ -153,6 +153,48 @@ async def test_objects_become_assets(server):
     assert (headless.weak_keys, headless.endpoints[0].url) == ((), "tcp://headless.shop.svc:80")
 
 
+def selecting(name, namespace="shop", **selector):
+    made = service(name, namespace=namespace)
+    return {**made, "spec": {**made["spec"], "selector": selector}}
+
+
+def labelled(name, **labels):
+    made = deployment(name)
+    made["spec"]["template"]["metadata"] = {"labels": labels}
+    return made
+
+
+async def test_a_service_depends_on_the_deployments_of_its_namespace_that_have_its_whole_selector(server):
+    server.put(selecting("web", app="web", tier="front"))
+    server.put(selecting("elsewhere", namespace="other", app="web"))
+    server.put(selecting("of-nothing"))
+    external = selecting("external", app="web")
+    external["spec"] |= {"type": "ExternalName", "externalName": "example.com"}
+    server.put(external)
+    for name, tier in (("web-blue", "front"), ("web-green", "front"), ("web-batch", "back")):
+        server.put(labelled(name, app="web", tier=tier, pod_template_hash=name))
+    server.put(deployment("unlabelled"))
+    assets = await listed(provider_of(server))
+    found = {asset.name: asset.depends_on for asset in assets.values() if "/service/" in asset.id}
+    blue, green = "k8s:prod/shop/deployment/web-blue", "k8s:prod/shop/deployment/web-green"
+    assert found == {"web": (blue, green), "elsewhere": (), "of-nothing": (), "external": (), "kubernetes": ()}
+
+
+async def test_what_a_service_selects_follows_the_deployments_and_its_selector(server):
+    web, blue = "k8s:prod/shop/service/web", "k8s:prod/shop/deployment/blue"
+    server.put(selecting("web", app="web"))
+    async with Watched(provider_of(server)) as watched:
+
+        async def told_after(change, count):
+            change()
+            return [(c.asset_id, c.asset and c.asset.depends_on) for c in [await watched.next() for _ in range(count)]]
+
+        assert await told_after(lambda: server.put(labelled("blue", app="web")), 2) == [(blue, ()), (web, (blue,))]
+        assert await told_after(lambda: server.put(labelled("blue", app="x")), 1) == [(web, ())]
+        assert await told_after(lambda: server.put(selecting("web", app="x")), 1) == [(web, (blue,))]
+        assert await told_after(lambda: server.delete(labelled("blue", app="x")), 2) == [(blue, None), (web, ())]
+
+
 async def test_a_region_is_told_of_workloads_only_if_all_nodes_are_in_it(server):
     server.put(node("n2", zone="eu-west-1b"))
     asset = (await listed(provider_of(server)))["k8s:prod/default/service/kubernetes"]
@@ -344,8 +386,8 @@ async def test_one_namespace_and_only_some_kinds(server):
     assert list(await listed(provider)) == ["k8s:prod/shop/service/a"]
     assert (provider.source, provider.scope) == ("k8s:prod/shop", "cluster/prod/shop")
     assert [path for path, _ in server.requests] == [
-        "/api/v1/namespaces/shop/services",
         "/apis/apps/v1/namespaces/shop/deployments",
+        "/api/v1/namespaces/shop/services",
     ]
 
 
