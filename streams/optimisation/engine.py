@@ -13,7 +13,7 @@ from streams.optimisation.columns import Intake
 from streams.optimisation.destination import carbon_saving_g_per_hour, worth_a_green_move
 from streams.optimisation.figures import Figure, figures_at
 from streams.optimisation.folding import Grid
-from streams.optimisation.forecast import forecast, observe
+from streams.optimisation.forecast import Forecaster
 from streams.optimisation.limits import owner_of, worth_it
 from streams.optimisation.metrics import Metric
 from streams.optimisation.packing import decode, encode
@@ -37,6 +37,7 @@ class CostLatencyOptimizer:
         self.settings = settings or OptimisationSettings()
         self.policy = policy
         self.grid = Grid.of(self.settings)
+        self.forecaster = Forecaster(self.settings)
 
     def look(self, asset_id: str, row: AssetRow, world: World, at: int, *, on_grid: bool) -> list[Emission]:
         """Looks at `row` (the caller's own copy, changed in place). `on_grid`: one of the equally spaced looks."""
@@ -44,12 +45,10 @@ class CostLatencyOptimizer:
         resize(row, world.assets.get(asset_id), at)
         figures = figures_at(row, at, self.grid)
         self._snapshot(asset_id, row, at, figures, told)
-        steps = self._steps(row)
-        s = situation(
-            asset_id, world.assets.get(asset_id), at, figures, forecast(row.trend, steps), self.settings, row.units_at
-        )
-        if on_grid and s.load is not None and not s.settling and row.samples > row.looked_samples:
-            row.trend = observe(row.trend, s.load.now, steps)
+        s = situation(asset_id, world.assets.get(asset_id), at, figures, self.settings, row.units_at)
+        if on_grid and s.used is not None and row.samples > row.looked_samples:
+            self.forecaster.learn(row, s.used.work, at)
+        s = self.forecaster.expecting(s, row)
         self._wish(row, s, at)
         publication = Publication(asset_id, row, at, self.settings, told)
         self._expire(publication)
@@ -60,11 +59,6 @@ class CostLatencyOptimizer:
         publication.consider(proposal, s, world, self.policy)
         row.looked_at = at
         return told
-
-    def _steps(self, row: AssetRow) -> float:
-        """The forecast's horizon in looks that find new samples."""
-        longest = max((s.newest_at - s.first_at) / 1000 / max(1, s.count - 1) for s in row.series.values())
-        return self.settings.forecast_horizon_s / max(self.settings.look_every_s, longest)
 
     def timer(self, asset_id: str, row: AssetRow, world: World) -> list[Emission]:
         """What is due first: the expiry of what stands, or the next look. Changes `row` in place."""

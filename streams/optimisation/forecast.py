@@ -1,74 +1,87 @@
-"""A damped Holt forecast of the load, with an interval. It may raise the floor, never lower it [Mimir].
+"""What load to expect at two times ahead: a damped trend, the asset's own season and mean, and bounds from own misses.
 
-Holt 1957, damped by Gardner and McKenzie 1985. The interval comes from the errors that the forecasts themselves made:
-of one step, grown with the root of the horizon, or of the whole horizon where those were worse. Nothing is said before
-enough looks are known.
+`lead`: until what is added now helps (`settle_s`); `hold`: until what is cut now could be missed
+(`forecast_horizon_s`). Forecasts are made of the work (units kept busy), which does not depend on how many units there
+are. They may raise the floor, never lower it [Mimir]. Trend: Holt 1957, damped by Gardner and McKenzie 1985.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
 
-from streams.optimisation.state import Trend
+from streams.optimisation import outlook
+from streams.optimisation.history import SLOT_MS, remember, season_ahead
+from streams.optimisation.settings import OptimisationSettings
+from streams.optimisation.situation import Forecast, Load, Situation
+from streams.optimisation.state import AssetRow, Outlook, Trend
 
-_LEVEL_WEIGHT, _SLOPE_WEIGHT, _ERROR_WEIGHT, _DAMPING = 0.4, 0.2, 0.1, 0.98
-_PROBE_WEIGHT = 0.3
-_JUMP_WEIGHT = 1.0
-"""Errors are learned at once and forgotten slowly: after a jump a trend is not to be trusted for a while."""
-_Z = 1.2816
-"""80 % of a normal distribution lie within."""
-MIN_LOOKS = 12
+_LEVEL_WEIGHT, _SLOPE_WEIGHT, _DAMPING = 0.4, 0.2, 0.98
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """The load (1 = at target) at the horizon: `low` and `high` bound 80 %."""
-
-    low: float
-    middle: float
-    high: float
-
-
-def observe(trend: Trend, load: float, steps: float) -> Trend:
-    """One look's load; looks are equally far apart. `steps`: how many looks ahead forecasts are asked for."""
+def observe(trend: Trend, work: float) -> Trend:
+    """One look's work; looks are equally far apart."""
     if trend.looks == 0:
-        return Trend(level=load, looks=1)
+        return Trend(level=work, looks=1)
     expected = trend.level + _DAMPING * trend.slope
-    error = load - expected
-    rises = error * error > trend.squared_error
-    weight = 1.0 if trend.looks == 1 else _JUMP_WEIGHT if rises else _ERROR_WEIGHT
-    squared = trend.squared_error + weight * (error * error - trend.squared_error)
-    moved = replace(
-        trend,
-        level=expected + _LEVEL_WEIGHT * error,
-        slope=_DAMPING * trend.slope + _LEVEL_WEIGHT * _SLOPE_WEIGHT * error,
-        squared_error=squared,
-        looks=trend.looks + 1,
-    )
-    return _probed(moved, load, steps)
+    error = work - expected
+    slope = _DAMPING * trend.slope + _LEVEL_WEIGHT * _SLOPE_WEIGHT * error
+    return Trend(expected + _LEVEL_WEIGHT * error, slope, trend.looks + 1)
 
 
-def _probed(trend: Trend, load: float, steps: float) -> Trend:
-    """Compares the forecast that is due with what came, and makes the next one; one is under way at a time."""
-    if trend.looks < max(trend.probe_due, MIN_LOOKS) or steps <= 0:
-        return trend
-    missed = (load - trend.probe) ** 2 if trend.probe_due else 0.0
-    known = trend.probe_squared_error
-    kept = known + (_PROBE_WEIGHT if known else 1.0) * (missed - known)
-    return replace(trend, probe=_middle(trend, steps), probe_due=trend.looks + ceil(steps), probe_squared_error=kept)
-
-
-def _middle(trend: Trend, steps: float) -> float:
+def trended(trend: Trend, steps: float) -> float:
     reach: float = _DAMPING * (1 - _DAMPING**steps) / (1 - _DAMPING)
     return max(0.0, trend.level + trend.slope * reach)
 
 
-def forecast(trend: Trend, steps: float) -> Forecast | None:
-    """`steps` looks ahead; None = too few looks, or no horizon."""
-    if trend.looks < MIN_LOOKS or steps <= 0:
-        return None
-    middle = _middle(trend, steps)
-    from_steps = trend.squared_error * (1 + steps * _LEVEL_WEIGHT**2)
-    width = _Z * sqrt(max(from_steps, trend.probe_squared_error))
-    return Forecast(max(0.0, middle - width), middle, middle + width)
+@dataclass(frozen=True, slots=True)
+class Forecaster:
+    settings: OptimisationSettings
+
+    def learn(self, row: AssetRow, work: float, at: int) -> None:
+        """One look's work at `at` ms; changes `row` in place."""
+        if self.settings.forecast_horizon_s <= 0:
+            return
+        row.past = remember(row.past, at, work)
+        row.trend = observe(row.trend, work)
+        row.lead = self._checked(row, row.lead, work, at, self.lead_ms)
+        row.hold = self._checked(row, row.hold, work, at, self.hold_ms)
+
+    def expecting(self, s: Situation, row: AssetRow) -> Situation:
+        """The situation with what is to be expected, or why that is not known."""
+        used = s.used
+        if used is None or self.settings.forecast_horizon_s <= 0:
+            return s
+        lead = self._load_at(s, used, row, row.lead, self.lead_ms) if not s.settling else None
+        said = outlook.distrusted(row.hold)
+        return replace(s, lead=lead, hold=self._load_at(s, used, row, row.hold, self.hold_ms), no_forecast=said)
+
+    @property
+    def lead_ms(self) -> int:
+        return 1000 * min(self.settings.settle_s or self.settings.look_every_s, self.settings.forecast_horizon_s)
+
+    @property
+    def hold_ms(self) -> int:
+        return 1000 * self.settings.forecast_horizon_s
+
+    def _checked(self, row: AssetRow, known: Outlook, work: float, at: int, ahead_ms: int) -> Outlook:
+        known = outlook.outcomes(known, at, work, ahead_ms)
+        trend, season = self._told(row, at, ahead_ms)
+        return outlook.asked(known, at, work, trend, season, ahead_ms)
+
+    def _told(self, row: AssetRow, at: int, ahead_ms: int) -> tuple[float, float]:
+        """Work by the trend and by the season; without a season by the trend twice."""
+        longest = max((s.newest_at - s.first_at) / 1000 / max(1, s.count - 1) for s in row.series.values())
+        trend = trended(row.trend, ahead_ms / 1000 / max(self.settings.look_every_s, longest))
+        season = season_ahead(row.past, at + ahead_ms)
+        return trend, trend if season is None else season
+
+    def work_ahead(self, row: AssetRow, known: Outlook, at: int, ahead_ms: int) -> outlook.Bounds | None:
+        """Work (units kept busy) `ahead_ms` after `at`; None = cold start."""
+        return outlook.bounds(known, *self._told(row, at, ahead_ms))
+
+    def _load_at(self, s: Situation, used: Load, row: AssetRow, known: Outlook, ahead_ms: int) -> Forecast | None:
+        found = self.work_ahead(row, known, s.at, ahead_ms)
+        if found is None or outlook.distrusted(known) is not None:
+            return None
+        low95, low, middle, high, high95 = (used.staffing.units(work) / s.units for work in found)
+        return Forecast(low95, low, middle, high, high95, row.past.period * SLOT_MS // 60_000)

@@ -16,7 +16,7 @@ from schemas.records import RecommendedAction
 from streams.optimisation.figures import long_percentile
 from streams.optimisation.metrics import Metric
 from streams.optimisation.settings import OptimisationSettings
-from streams.optimisation.situation import Situation
+from streams.optimisation.situation import Forecast, Situation
 from streams.optimisation.state import AssetRow
 
 _BUSY = 0.85
@@ -80,12 +80,12 @@ def _scale_out(
 ) -> Proposal | None:
     load = s.load
     now = _stabilised_up(s, row, settings, load.now) if load is not None else None
-    ahead = s.forecast.low if s.forecast is not None else 0.0
+    ahead = s.lead.middle if s.lead is not None else 0.0
     broken = tuple(
         m for m, yes in ((Metric.LATENCY_MS, slow), (Metric.ERROR_RATE, failing)) if yes
     )  # fmt: skip
     if load is not None and now is not None and max(now, ahead) > 1 + _tolerance_up(settings, standing):
-        why = load.said if now >= ahead else f"load is forecast to reach {ahead:.2f} of target at least"
+        why = load.said if now >= ahead else f"load is forecast to reach {ahead:.2f} of target{_season(s.lead)}"
         to_units = math.ceil(round(s.units * max(now, ahead), 6))
         return _out(s, settings, to_units, (load.metric, *broken), _also(s, why, slow, failing), urgent=now >= ahead)
     if load is not None and now is not None and broken and now >= _BUSY:
@@ -94,6 +94,10 @@ def _scale_out(
         to_units = math.ceil(s.units * min(2.0, s.latency_ratio or 1.0))
         return _out(s, settings, to_units, broken, _also(s, "usage is not reported", slow, failing), urgent=False)
     return None
+
+
+def _season(ahead: Forecast | None) -> str:
+    return f" by its season of {ahead.season_min} min" if ahead is not None and ahead.season_min else ""
 
 
 def _one_more(s: Situation) -> int:
@@ -147,7 +151,7 @@ def _shrink(
         return None
     if s.burn_rate is not None and s.burn_rate > settings.burn_rate_veto:
         return None
-    expected = max(high, s.forecast.middle if s.forecast is not None else 0.0)
+    expected = max([high, *(ahead.high for ahead in (s.lead, s.hold) if ahead is not None)])
     wanted = max(s.units * expected, _highest_wish(s, row, settings))
     usage = tuple(m for m in (Metric.SATURATION, Metric.UTILIZATION) if m in s.figures)
     if s.units < 2:

@@ -6,7 +6,6 @@ busy as before until the window has passed, and is doubled again; one that was c
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import log
 
 from schemas.records import RegisteredAsset
@@ -29,15 +28,6 @@ def resize(row: AssetRow, asset: RegisteredAsset | None, at: int) -> bool:
         for metric in _SHARES:
             if metric in row.series:
                 row.series[metric] = _restated(row.series[metric], share)
-        trend = row.trend
-        row.trend = replace(
-            trend,
-            level=trend.level * share,
-            slope=trend.slope * share,
-            squared_error=trend.squared_error * share**2,
-            probe=trend.probe * share,
-            probe_squared_error=trend.probe_squared_error * share**2,
-        )
         row.units_at = at
     row.units = units
     return True

@@ -28,7 +28,10 @@ class OptimisationSettings(BaseModel):
     staffing_units: float = Field(
         6.0, ge=0, le=1_000, description="units: of the pool for which target_utilization is meant; larger run fuller."
     )
-    settle_s: int = Field(90, ge=0, le=3_600, description="s: after a change of units; queues and latency wait.")
+    fullest: float = Field(0.85, gt=0, le=1, description="0-1: no pool is planned fuller, whatever its latency allows.")
+    settle_s: int = Field(
+        90, ge=0, le=3_600, description="s: until units that are added help; queues and latency wait."
+    )
     tolerance_up: float = Field(0.05, ge=0, le=1, description="fraction: above target, let pass. [HPA]")
     tolerance_down: float = Field(0.10, ge=0, lt=1, description="fraction: below target, let pass. [HPA]")
     stabilisation_up_s: int = Field(0, ge=0, le=86_400, description="s: the lowest wish in it is used up. [HPA]")
@@ -54,7 +57,9 @@ class OptimisationSettings(BaseModel):
     queue_drain_s: float = Field(60.0, gt=0, description="s: time in which a backlog is to be worked off.")
     energy_usd_per_kwh: float = Field(0.15, ge=0, description="USD/kWh: energy's part of cost and saving.")
     min_carbon_saving_g_per_hour: float = Field(100.0, ge=0, description="gCO2eq/h: less is not worth a move.")
-    forecast_horizon_s: int = Field(300, ge=0, le=86_400, description="s: ahead; 0 = no forecast. It only raises.")
+    forecast_horizon_s: int = Field(
+        300, ge=0, le=86_400, description="s: ahead, for cuts; 0 = no forecast. It only raises."
+    )
 
     performance_every_s: int = Field(15, ge=1, le=3_600, description="s: least time between two snapshots of an asset.")
     performance_refresh_s: int = Field(300, ge=1, le=86_400, description="s: a snapshot at least this often.")

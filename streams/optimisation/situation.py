@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 from schemas.records import RegisteredAsset
 from streams.optimisation.figures import Figure
-from streams.optimisation.forecast import Forecast
 from streams.optimisation.metrics import Metric
 from streams.optimisation.settings import OptimisationSettings
+from streams.optimisation.staffing import Staffing
 
 _STUCK_LOAD = 2.0
 """A backlog with no throughput at all: the load cannot be told, only that it is too much."""
+_FOR_WAITING = 0.5
+"""Share of what a promise leaves over; the model's units are not alike and requests do not come evenly."""
+
+_AS_IT_IS = Staffing(1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Use of one resource over its target: 1 = at target. `high` is at the window's p95."""
+    """Use of one resource over its target: 1 = at target. `high` is at the window's p95.
+
+    `work` = units kept busy by what came in last, and `staffing` how many units work needs: of usage only.
+    """
 
     metric: Metric
     now: float
     high: float
     said: str
+    work: float = 0.0
+    staffing: Staffing = _AS_IT_IS
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The load (1 = at target) at a time ahead: `low` and `high` bound 80 %, `low95` and `high95` 95 %.
+
+    `season_min`: minutes of the period that was found, 0 = none.
+    """
+
+    low95: float
+    low: float
+    middle: float
+    high: float
+    high95: float
+    season_min: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +64,16 @@ class Situation:
     burn_rate_act: float
     cost: float | None
     energy_cost: float
-    forecast: Forecast | None
     settling: bool = False
+    lead: Forecast | None = None
+    hold: Forecast | None = None
+    no_forecast: str | None = None
+
+    @property
+    def used(self) -> Load | None:
+        """The usage that binds now: what forecasts are made of."""
+        usage = (load for load in self.loads if load.metric in (Metric.SATURATION, Metric.UTILIZATION))
+        return max(usage, key=lambda load: load.now, default=None)
 
     @property
     def load(self) -> Load | None:
@@ -90,7 +121,6 @@ def situation(
     asset: RegisteredAsset | None,
     at: int,
     figures: dict[int, Figure],
-    expected: Forecast | None,
     settings: OptimisationSettings,
     units_at: int = 0,
 ) -> Situation:
@@ -111,7 +141,6 @@ def situation(
         burn_rate_act=settings.burn_rate_act,
         cost=cost.recent if cost is not None else asset.cost_usd_per_hour if asset is not None else None,
         energy_cost=energy.recent / 1000 * settings.energy_usd_per_kwh if energy is not None else 0.0,
-        forecast=expected if not settling else None,
         settling=settling,
     )
 
@@ -126,14 +155,14 @@ def loads(
     )
     slo_ms, latency = latency_slo_ms(asset, settings), figures.get(Metric.LATENCY_MS)
     kept = latency is not None and latency.percentile(0.95) <= slo_ms
-    units, arriving = units_of(asset), _arriving(figures)
+    units = units_of(asset)
+    piling = _piling_up(figures, units)
     found = []
     for metric, target in targets:
         if metric in figures:
             pooled = kept and metric is Metric.UTILIZATION
-            found.append(
-                _usage(metric, figures[metric], target, units, settings.staffing_units if pooled else 0.0, arriving)
-            )
+            staffing = _staffing(target, figures, settings, slo_ms, units) if pooled else Staffing(target)
+            found.append(_usage(metric, figures[metric], staffing, units, piling))
     return found + _throughput(asset, figures, settings) + ([] if settling else _backlog(figures, settings))
 
 
@@ -149,28 +178,26 @@ def latency_slo_ms(asset: RegisteredAsset | None, settings: OptimisationSettings
     return own if 0 < own < float("inf") else settings.latency_slo_ms
 
 
-def _usage(metric: Metric, figure: Figure, target: float, units: float, staffing_units: float, arriving: float) -> Load:
-    name = metric.name.lower()
-    recent = max(figure.recent, figure.risen) * arriving
-    now, high, newest = (
-        staffed(share * units, target, staffing_units) / units
-        for share in (recent, figure.high, figure.newest * arriving)
-    )
-    aimed = recent / now if now > 0 else target
-    return Load(metric, now, max(high, newest), f"{name} {recent:.2f} against a target of {aimed:.2f}")
+def _staffing(
+    target: float, figures: dict[int, Figure], settings: OptimisationSettings, slo_ms: float, units: float
+) -> Staffing:
+    """By the queueing model where throughput is known; latency without waiting is the window's 10th percentile."""
+    through, use = figures.get(Metric.THROUGHPUT_PER_S), figures[Metric.UTILIZATION]
+    spare_ms = _FOR_WAITING * (slo_ms - figures[Metric.LATENCY_MS].percentile(0.1))
+    if through is None or through.mean <= 0 or use.mean <= 0 or spare_ms <= 0 or not settings.staffing_units:
+        return Staffing(target, settings.staffing_units)
+    service_s = use.mean * units / through.mean
+    return Staffing(target, settings.staffing_units, service_s, spare_ms / 1000, max(target, settings.fullest))
 
 
-def staffed(busy: float, target: float, staffing_units: float) -> float:
-    """Units for `busy` units' worth of work: busy / target, or by square-root staffing where that is less.
-
-    A pool of n needs a reserve that grows with the root of its work, not with the work [Halfin and Whitt 1981]. The
-    factor is the one at which `staffing_units` units are at `target`; 0 = the target counts for every size.
-    """
-    plain = busy / target
-    if staffing_units <= 0 or plain <= staffing_units:
-        return plain
-    least = staffing_units * target
-    return busy + (staffing_units - least) * sqrt(busy / least)
+def _usage(metric: Metric, figure: Figure, staffing: Staffing, units: float, piling: float) -> Load:
+    recent = max(0.0, max(figure.recent, figure.risen) * units + piling)
+    work = max(0.0, figure.newest * units + piling)
+    now, high, newest = (staffing.units(busy) / units for busy in (recent, figure.high * units, work))
+    share = recent / units
+    aimed = share / now if now > 0 else staffing.target
+    said = f"{metric.name.lower()} {share:.2f} against a target of {aimed:.2f}"
+    return Load(metric, now, max(high, newest), said, work, staffing)
 
 
 def _throughput(
@@ -186,16 +213,17 @@ def _throughput(
     return [Load(Metric.THROUGHPUT_PER_S, figure.recent / target, figure.high / target, said)]
 
 
-def _arriving(figures: dict[int, Figure]) -> float:
-    """What comes in over what is done: 1 without a queue; more while it grows, less while it is worked off.
+def _piling_up(figures: dict[int, Figure], units: float) -> float:
+    """Units' worth of work that comes in beyond what is done: 0 without a queue, below 0 while one is worked off.
 
-    So a pool that is busy with old work is not taken for one that is too small, and one that is full shows how much
-    it does not get to.
+    A queue's growth times the service time, which is busy units / throughput [utilisation law]. So a pool that is busy
+    with old work is not taken for one that is too small, and one that is full shows how much it does not get to.
     """
     queue, through = figures.get(Metric.QUEUE_DEPTH), figures.get(Metric.THROUGHPUT_PER_S)
-    if queue is None or through is None or through.recent <= 0:
-        return 1.0
-    return max(0.0, 1.0 + queue.slope_per_s / max(through.recent, through.risen))
+    use = figures.get(Metric.UTILIZATION) or figures.get(Metric.SATURATION)
+    if queue is None or through is None or use is None or through.mean <= 0:
+        return 0.0
+    return queue.slope_per_s * use.mean * units / through.mean
 
 
 def _backlog(figures: dict[int, Figure], settings: OptimisationSettings) -> list[Load]:

@@ -79,25 +79,62 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Holt's level and trend of the load (1 = at target) per look, and the mean squared error of one step.
-
-    A probe is a forecast that was made and is waited for: what it missed by tells how wide the interval must be.
-    """
+    """Holt's level and trend of the work (units kept busy) per look."""
 
     level: float = 0.0
     slope: float = 0.0
-    squared_error: float = 0.0
     looks: int = 0
-    probe: float = 0.0
-    probe_due: int = 0
-    probe_squared_error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Means of the work per slot, oldest first, 16-bit floats; `epoch` and `total` are those of the open slot.
+
+    `period` in slots, 0 = none found (`history.py`).
+    """
+
+    epoch: int = 0
+    total: float = 0.0
+    count: int = 0
+    values: bytes = b""
+    period: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A forecast that is waited for until `due_at` (ms), by trend and by season; `work` when it was made."""
+
+    due_at: int
+    trend: float
+    season: float
+    work: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What forecasts for one time ahead were worth so far (`outlook.py`).
+
+    `bounds` as its SHARES; `size` the usual residual; `missed`, `naive_missed`: recent mean absolute error, units of
+    work, of the forecast and of taking it to stay as it was.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    size: float = 0.0
+    missed: float = 0.0
+    naive_missed: float = 0.0
+    to_mean: float = 0.0
+    to_season: float = 0.0
+    sums: tuple[float, ...] = (0.0,) * 6
+    bounds: tuple[float, ...] = (0.0,) * 4
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(slots=True)
 class AssetRow:
     """`series` by Metric. Times in ms, event time; 0 = never. `wishes` = (at, units) of the looks that still count.
 
-    `units`: those that usage and trend are shares of (0 = not known yet), since `units_at` (`resizing.py`).
+    `units`: those that usage is a share of (0 = not known yet), since `units_at` (`resizing.py`).
     `idle_looks` in a row found no new sample since the look before (`looked_samples`): the next is further off.
     """
 
@@ -117,6 +154,9 @@ class AssetRow:
     stepped_down_at: int = 0
     sized_at: int = 0
     trend: Trend = Trend()
+    past: Ring = Ring()
+    lead: Outlook = Outlook()
+    hold: Outlook = Outlook()
     snapshot_at: int = 0
     snapshot: tuple[float | None, ...] = ()
     units: float = 0.0
@@ -127,7 +167,8 @@ class AssetRow:
         return AssetRow(
             self.series.copy(), self.samples, self.newest_at, self.looked_at, self.looked_samples, self.idle_looks,
             self.next_look_at, self.cause_id, self.wishes, self.pending, self.published, self.withdrawn, self.refused,
-            self.stepped_down_at, self.sized_at, self.trend, self.snapshot_at, self.snapshot, self.units, self.units_at,
+            self.stepped_down_at, self.sized_at, self.trend, self.past, self.lead, self.hold,
+            self.snapshot_at, self.snapshot, self.units, self.units_at,
         )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def reason(p: Proposal, s: Situation, confidence: float, saving: float | None) -
     toward = f" to {p.destination_id}" if p.destination_id else ""
     parts = [f"{_VERBS[p.action]} {s.asset_id}{units}{toward}: {p.why}", *p.notes]
     if p.action is not RecommendedAction.REBALANCE:
-        parts.append(_money(saving))
+        parts += [_money(saving), *([f"no forecast ({s.no_forecast})"] if s.no_forecast else [])]
     return "; ".join(parts) + f"; confidence {confidence:.2f}."
 
 
@@ -47,8 +47,14 @@ def evidence(p: Proposal, s: Situation) -> dict[str, Scalar]:
         out |= {"latency_slo_ms": s.latency_slo_ms, "latency_slack": round(1 - s.latency_ratio, 4)}
     if s.burn_rate is not None:
         out["burn_rate"] = round(s.burn_rate, 4)
-    if s.forecast is not None:
-        out |= {"forecast_low": round(s.forecast.low, 4), "forecast_high": round(s.forecast.high, 4)}
+    for name, ahead in (("forecast", s.hold), ("forecast_lead", s.lead)):
+        if ahead is not None:
+            out |= {f"{name}_low": round(ahead.low, 4), f"{name}_high": round(ahead.high, 4)}
+            out |= {f"{name}_low95": round(ahead.low95, 4), f"{name}_high95": round(ahead.high95, 4)}
+    if s.hold is not None and s.hold.season_min:
+        out["season_min"] = s.hold.season_min
+    if s.no_forecast is not None:
+        out["no_forecast"] = s.no_forecast
     out["slo_risk_now"] = round(s.risk_with(s.units), 4)
     out["pareto"] = pareto(s, p.to_units)
     if s.cost is not None:

@@ -10,7 +10,16 @@ import pytest
 from topology.bench.optimisation import run
 from topology.bench.optimisation.hpa import Hpa, PodState, Policy, Rules, Select, replicas_for
 from topology.bench.optimisation.model import SERVICE_P95_MS, SLO_MS, Fleet, needed, response_p95_ms
-from topology.bench.optimisation.traces import PEAK_UNITS, made_bursts, made_daily, of_requests, of_series
+from topology.bench.optimisation.traces import (
+    DEV,
+    PEAK_UNITS,
+    made_bursts,
+    made_daily,
+    of_requests,
+    of_series,
+    shared_data,
+    traces,
+)
 from topology.bench.optimisation.vpa import BUCKETS, DAY_S, DecayingHistogram, Vpa, bucket_of, bucket_start
 
 NOW_S = 10_000.0
@@ -131,10 +140,19 @@ def test_traces_are_scaled_seeded_and_read_from_files(tmp_path: Path) -> None:
     assert demand[20:].mean() == pytest.approx(2 * demand[:20].mean(), rel=0.1)
 
 
-def test_on_a_day_that_rises_and_falls_ours_costs_less_than_hpa_at_half_the_violations() -> None:
+def test_half_of_the_traces_are_held_out_by_name() -> None:
+    if shared_data(None) is None:
+        pytest.skip("the shared traces are not beside this checkout")
+    names = sorted(trace.name for trace in traces(shared_data(None), 0.1))
+    assert set(names[::2]) == DEV
+    rows = list(run.figures(Path("no-such-folder"), 0.05))
+    assert {(r["trace"], r["group"]) for r in rows} == {("made-bursts", "dev"), ("made-daily", "held-out")}
+
+
+def test_on_a_day_that_rises_and_falls_ours_costs_less_than_hpa_at_a_tenth_of_the_violations() -> None:
     found = {r["controller"]: r for r in run.figures(Path("no-such-folder"), 1.0, "made-daily")}
     ours, peer, oracle = found["ours"], found["hpa"], found["oracle"]
     assert oracle["usd"] < ours["usd"] < peer["usd"]
-    assert ours["violation_minutes"] < 0.9 * peer["violation_minutes"]
-    assert ours["slack"] <= 0.15
+    assert ours["violation_minutes"] <= 0.1 * peer["violation_minutes"]
+    assert ours["slack"] <= 0.17
     assert ours == {r["controller"]: r for r in run.figures(Path("no-such-folder"), 1.0, "made-daily")}["ours"]

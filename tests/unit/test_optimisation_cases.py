@@ -325,7 +325,7 @@ def test_o7_a_forecast_never_lowers() -> None:
 
 
 def test_o7_a_rising_forecast_keeps_what_the_window_would_cut() -> None:
-    rise = [(float(t), "a", "utilization", 0.05 + 0.0009 * t) for t in range(0, 450, 5)]
+    rise = [(float(t), "a", "utilization", 0.05 + 0.00028 * t) for t in range(0, 2_000, 15)]
 
     def stands(horizon_s: int) -> bool:
         settings = OptimisationSettings(forecast_horizon_s=horizon_s, stabilisation_down_s=0)
@@ -334,6 +334,20 @@ def test_o7_a_rising_forecast_keeps_what_the_window_would_cut() -> None:
 
     assert stands(0)
     assert not stands(600)
+
+
+def test_o7_a_cold_start_says_so_and_a_forecast_that_is_worse_than_none_is_not_used() -> None:
+    cold = one(Bench().say([(float(t), "a", "saturation", 0.9) for t in range(0, 60, 5)]))
+    assert "no forecast (cold start: 0 of 8 outcomes known)" in cold.reason
+    assert cold.evidence["no_forecast"] == "cold start: 0 of 8 outcomes known"
+    assert not [name for name in cold.evidence if name.startswith("forecast")]
+    # The load jumps now and then, without a rhythm: a trend goes on beyond where the load stays.
+    turns = [600, 1_695, 3_090, 3_885, 5_280, 6_075, 7_590, 8_400]
+    jumps = [
+        (float(t), "a", "utilization", 0.95 if sum(t >= x for x in turns) % 2 else 0.3) for t in range(0, 9_000, 15)
+    ]
+    told = Bench().asset(capacity_units=2).say(jumps).told()
+    assert [r for r in told if "no forecast (recently missed by " in r.reason]
 
 
 # --- the control loop -----------------------------------------------------------------------------------------------

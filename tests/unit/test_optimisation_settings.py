@@ -61,6 +61,7 @@ def wave(low: float, high: float, period_s: int) -> Series:
 
 BUSY = {"saturation": flat(0.9)}
 IDLE = {"utilization": flat(0.05)}
+POOLED = {"latency_ms": flat(50.0), "throughput_per_s": flat(100.0)}
 SLOW = {"saturation": flat(0.2), "latency_ms": flat(300.0)}
 Case = tuple[str, object, int, int, Assets, int, dict[str, Series]]
 """setting, another value, step s, count, assets, until s, series"""
@@ -78,6 +79,7 @@ CASES: list[Case] = [
     ("target_utilization", 0.9, 5, 30, SINGLE, 0, {"utilization": flat(0.8)}),
     ("target_saturation", 0.9, 5, 30, SINGLE, 0, {"saturation": flat(0.8)}),
     ("staffing_units", 0.0, 5, 60, POOL, 0, {"utilization": flat(0.8), "latency_ms": flat(50.0)}),
+    ("fullest", 0.72, 5, 60, POOL, 0, {**POOLED, "utilization": flat(0.8)}),
     ("tolerance_up", 0.5, 5, 30, SINGLE, 0, BUSY),
     ("tolerance_down", 0.5, 5, 60, POOL, 0, {"utilization": flat(0.5)}),
     ("stabilisation_up_s", 200, 5, 60, SINGLE, 0, {"saturation": step(0.5, 0.9, 100)}),
@@ -209,7 +211,7 @@ def test_a_row_of_another_grid_starts_anew_and_keeps_what_stands() -> None:
 
 def test_a_row_of_a_newer_version_is_refused() -> None:
     layer = OptimisationLayer()
-    with pytest.raises(RowVersionError, match="row version 9, this build reads 2"):
+    with pytest.raises(RowVersionError, match="row version 9, this build reads 3"):
         layer.decode_row(b"\x09" + layer.encode_row(AssetRow())[1:])
 
 
@@ -219,14 +221,17 @@ def test_snapshots_and_recommendations_are_all_that_is_published() -> None:
     assert all(isinstance(e.value, Performance | Recommendation) for e in told)
 
 
-def test_a_row_of_version_1_is_read() -> None:
+@pytest.mark.parametrize("older", [1, 2])
+def test_a_row_of_an_older_version_is_read(older: int) -> None:
+    """Version 1 knew no units, 2 had another trend among its parts and nothing learned."""
     layer, row = OptimisationLayer(), AssetRow(samples=3, stepped_down_at=T)
     said = encode(row, layer.optimizer.grid)
     head = struct.Struct("<BIHIHB")
     version, *shape, length, series = head.unpack_from(said)
-    assert version == 2
-    fields = orjson.loads(said[head.size :])
-    del fields[-3:-1]
-    text = orjson.dumps(fields)
-    assert layer.decode_row(head.pack(1, *shape, len(text), series) + text) == row
+    assert version == 3
+    *fields, parts, _ = orjson.loads(said[head.size : head.size + length])
+    if older == 1:
+        del fields[-2:]
+    text = orjson.dumps([*fields, [*parts, {"level": 1.0, "probe_due": 3}]])
+    assert layer.decode_row(head.pack(older, *shape, len(text), series) + text) == row
     assert length > len(text)

@@ -13,7 +13,7 @@ from streams.optimisation.settings import OptimisationSettings
 from topology.bench.optimisation.hpa import Hpa, PodState
 from topology.bench.optimisation.model import SLO_MS, START_S, USD_PER_UNIT_H, Fleet, Seen, needed
 from topology.bench.optimisation.ours import Ours
-from topology.bench.optimisation.traces import TICK_S, Trace, shared_data, traces
+from topology.bench.optimisation.traces import DEV, TICK_S, Trace, shared_data, traces
 from topology.bench.optimisation.vpa import Vpa
 
 Want = Callable[[Seen], int]
@@ -130,6 +130,7 @@ def figures(shared: Path | None, days: float, only: str = "") -> Iterator[dict[s
 def row(trace: Trace, name: str, o: Outcome, peer: Outcome) -> dict[str, Any]:
     return {
         "trace": trace.name,
+        "group": "dev" if trace.name in DEV else "held-out",
         "controller": name,
         "hours": round(o.hours, 2),
         "usd": round(o.usd, 2),
@@ -151,6 +152,6 @@ def holds(ours: Outcome, peer: Outcome) -> bool:
 
 def text(found: Mapping[str, Any]) -> str:
     return (
-        "{trace:36} {controller:14} {usd:9.2f} USD ({cost_of_hpa:.2f} of hpa) slack {slack:6.1%} under "
+        "{trace:36} {group:8} {controller:14} {usd:9.2f} USD ({cost_of_hpa:.2f} of hpa) slack {slack:6.1%} under "
         "{under_minutes:7.2f} min violated {violation_minutes:7.2f} min {moves_per_hour:6.2f} moves/h {mark}"
     ).format(**found, mark="holds" if found["holds"] else "")

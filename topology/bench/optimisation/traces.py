@@ -34,6 +34,17 @@ _SERIES = (
     "iio_us-east-1_i-a2eb1cd9_NetworkIn",
     "rds_cpu_utilization_e47b3b",
 )
+DEV = frozenset(
+    {
+        "ec2_cpu_utilization_5f5533",
+        "ec2_network_in_257a54",
+        "grok_asg_anomaly",
+        "llm-code",
+        "made-bursts",
+        "rds_cpu_utilization_e47b3b",
+    }
+)
+"""What the controller may be tuned on: every second name, sorted, from the first. The others only judge it."""
 
 
 @dataclass(frozen=True, slots=True)
