@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from schemas.columns import SampleColumns, of_batch, of_signal
 from schemas.records import HealthSignal, HealthSignalBatch, RecommendedAction, RegisteredAsset
@@ -23,6 +24,7 @@ from streams.optimisation.renewal import renew_at
 from streams.optimisation.resizing import resize
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Situation, situation
+from streams.optimisation.spending import foreseen
 from streams.optimisation.state import AssetRow, due_at
 from streams.policy.port import PolicyHook
 
@@ -56,6 +58,8 @@ class CostLatencyOptimizer:
         proposal = propose(s, row, self.settings, standing)
         if proposal is None or not worth_it(proposal, s, world, self.settings):
             proposal = self._greener(s, world)
+        if proposal is not None:
+            proposal = replace(proposal, foreseen=foreseen(s, world, self.settings))
         publication.consider(proposal, s, world, self.policy)
         row.looked_at = at
         return told

@@ -60,12 +60,12 @@ def owner_of(world: World, asset_id: str) -> str | None:
 def over_budget(world: World, s: Situation) -> bool:
     """A budget that binds the asset is already exceeded: then any saving is worth its disruption."""
     own = s.cost or 0.0
-    return any(_spent(world, b.scope, s) > b.limit_usd_per_hour for b in budgets_of(world, _known(s))) and own > 0
+    return any(spending(world, b.scope, s) > b.limit_usd_per_hour for b in budgets_of(world, known(s))) and own > 0
 
 
 def _within_budgets(proposal: Proposal, s: Situation, world: World) -> Proposal | Held:
-    for found in budgets_of(world, _known(s)):
-        spent = _spent(world, found.scope, s)
+    for found in budgets_of(world, known(s)):
+        spent = spending(world, found.scope, s)
         room = found.limit_usd_per_hour - spent
         used = named(budgets_used(world, (found.scope,)))
         said = f"budget {found.scope} of {found.limit_usd_per_hour:.2f} USD/h, {spent:.2f} spent ({used})"
@@ -82,7 +82,7 @@ def _within_budgets(proposal: Proposal, s: Situation, world: World) -> Proposal 
     return proposal
 
 
-def _spent(world: World, scope: str, s: Situation) -> float:
+def spending(world: World, scope: str, s: Situation) -> float:
     """USD per hour in a scope: what the registry says, and for the asset itself what was measured."""
     if scope == f"asset:{s.asset_id}":
         return s.cost or 0.0
@@ -95,7 +95,7 @@ def _spent(world: World, scope: str, s: Situation) -> float:
     return others + (s.cost or 0.0)
 
 
-def _known(s: Situation) -> RegisteredAsset | str:
+def known(s: Situation) -> RegisteredAsset | str:
     return s.asset if s.asset is not None else s.asset_id
 
 

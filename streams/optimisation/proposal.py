@@ -28,7 +28,8 @@ DOWN = frozenset({RecommendedAction.SCALE_IN, RecommendedAction.RIGHT_SIZE})
 class Proposal:
     """`because` are the metrics that decide; `notes` what was limited; `destination_id` only of a rebalance.
 
-    `budget`: the budget record that limited it or held it back, `id@version`; of several the last.
+    `budget`: the budget record that limited it or held it back, `id@version`; of several the last. `foreseen`: which
+    budget the forecast goes beyond (`spending.py`).
     """
 
     action: RecommendedAction
@@ -39,6 +40,7 @@ class Proposal:
     notes: tuple[str, ...] = ()
     destination_id: str | None = None
     budget: str | None = None
+    foreseen: str | None = None
 
     def bound_by(self, budget: str) -> Proposal:
         return replace(self, budget=budget)

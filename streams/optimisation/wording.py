@@ -22,6 +22,8 @@ def reason(p: Proposal, s: Situation, confidence: float, saving: float | None) -
     parts = [f"{_VERBS[p.action]} {s.asset_id}{units}{toward}: {p.why}", *p.notes]
     if p.action is not RecommendedAction.REBALANCE:
         parts += [_money(saving), *([f"no forecast ({s.no_forecast})"] if s.no_forecast else [])]
+    if p.foreseen:
+        parts.append(p.foreseen)
     return "; ".join(parts) + f"; confidence {confidence:.2f}."
 
 
@@ -63,6 +65,8 @@ def evidence(p: Proposal, s: Situation) -> dict[str, Scalar]:
         out["limited"] = "; ".join(p.notes)
     if p.budget:
         out["budget"] = p.budget
+    if p.foreseen:
+        out["budget_forecast"] = p.foreseen
     if p.destination_id:
         out["destination_id"] = p.destination_id
     return out

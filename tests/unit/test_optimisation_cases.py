@@ -231,6 +231,27 @@ def test_o5_cost_changes_the_decision_through_the_budget() -> None:
     assert "no room for a unit at 10.00 USD/h" in none.told()[-1].reason
 
 
+def test_a_budget_that_the_forecast_goes_beyond_is_told_before_it_is_reached() -> None:
+    """10 units of 1 USD/h, of a load that rises: 15.4 are needed at the end, and half a unit more in 300 s."""
+
+    def told(limit: float) -> Recommendation:
+        record = PolicyRecord(
+            id="b", kind="budget", version="1", budget=Budget(scope="*", limit_usd_per_hour=limit), at=T
+        )
+        rise = [(float(t), "a", "utilization", 0.6 + 0.00016 * t) for t in range(0, 3_000, 15)]
+        return one(Bench().see("policies", "b", record).asset(capacity_units=10, cost_usd_per_hour=10).say(rise))
+
+    sure, unsure = told(13.0), told(100.0)
+    assert "budget * of 13.00 USD/h will be exceeded within 300 s: 10.00 now, " in sure.reason
+    low, high = (
+        float(x) for x in str(sure.evidence["budget_forecast"]).split("now, ")[1].split(" by")[0].split(" to ")
+    )
+    assert 13.0 < low < high < 18.0
+    assert sure.to_units <= 13, "the cap holds all the same"
+    assert "budget_forecast" not in unsure.evidence
+    assert "exceeded" not in unsure.reason
+
+
 def busy_with_budget(limit: float, cost: float) -> Bench:
     budget = Budget(scope="asset:a", limit_usd_per_hour=limit)
     record = PolicyRecord(id="b", kind="budget", version="1", budget=budget, at=T)
