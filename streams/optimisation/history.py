@@ -49,7 +49,8 @@ def find_period(values: NDArray[np.float64]) -> int:
     """Slots of the shortest lag at which the past is most like itself; 0 = none.
 
     The likeness is the autocorrelation, in whole numbers so that it is the same on every machine. A lag counts where it
-    peaks after it had dipped: a slow series is like itself at short lags without having any season.
+    peaks after it had dipped: a slow series is like itself at short lags without having any season. What lies beyond
+    the 2nd and 98th percentile is held to them: a burst of less than a fiftieth of the time is an outlier.
     """
     missing, n = np.isnan(values), len(values)
     if n < 2 * _LEAST_SLOTS + 2 or missing.sum() > _MOST_MISSING * n:

@@ -42,8 +42,14 @@ def test_a_period_is_found_within_3_percent_of_a_smooth_noisy_wave_and_exactly_o
     slots = np.arange(SLOTS)
     noise = np.random.default_rng(period).normal(0, 1, SLOTS)
     assert abs(find_period(10 + 5 * np.sin(slots * 2 * np.pi / period) + noise) - period) <= 1 + period // 33
-    bursts = np.where(slots % period == period // 2, 14.0, 1.0)
+    bursts = np.where(slots % period < max(1, period // 24), 14.0, 1.0)
     assert find_period(bursts + 0.1 * noise) == period
+
+
+def test_a_burst_of_less_than_a_fiftieth_of_the_time_is_an_outlier() -> None:
+    slots = np.arange(SLOTS)
+    assert find_period(np.where(slots % 144 == 7, 14.0, 1.0)) == 0
+    assert find_period(np.where(slots % 144 < 4, 14.0, 1.0)) == 144
 
 
 def test_noise_a_ramp_a_step_and_a_constant_have_no_period() -> None:
