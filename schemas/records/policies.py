@@ -26,12 +26,22 @@ class ModeRule(Record):
 
 
 class Pause(Record):
-    """A named hold on effects in a scope (`*`, `tenant:x` or `asset:y`); lifted only by its own holder."""
+    """A named hold on effects in a scope (`*`, `tenant:x` or `asset:y`); lifted only by its own holder.
+
+    With `starts_at` it is a maintenance window: it holds from then on, `until` excluded.
+    """
 
     scope: str = "*"
     holder: Name
     lifted: bool = False
     until: EventTime | None = None
+    starts_at: EventTime | None = None
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Pause:
+        if self.starts_at is not None and self.until is not None and self.until <= self.starts_at:
+            raise ValueError(f"until={self.until} is not after starts_at={self.starts_at}: it would never hold")
+        return self
 
 
 class Budget(Record):

@@ -10,7 +10,7 @@ from streams.healing.pools import members_of
 from streams.healing.settings import milliseconds
 from streams.healing.state import IncidentRow, PoolRow
 from streams.kit.ids import tie_break
-from streams.policy.modes import paused, pauses_used, scopes_of
+from streams.policy.modes import pause_ends, paused, pauses_used
 
 HOUR_MS = 3_600_000
 
@@ -39,10 +39,8 @@ def _pause(desk: Desk, asset_id: str) -> Hold | None:
     holders = paused(desk.world, asset_id, desk.now)
     if holders is None:
         return None
-    used, scopes = pauses_used(desk.world, asset_id, desk.now), scopes_of(desk.world, asset_id)
-    pauses = [p for r in desk.world.policies.values() if (p := r.pause) and not p.lifted and p.scope in scopes]
-    ends = [p.until for p in pauses if p.until is not None and p.until > desk.now]
-    return Hold("pause", f"effects are paused by {holders}", min(ends, default=None), True, used)
+    used = pauses_used(desk.world, asset_id, desk.now)
+    return Hold("pause", f"effects are paused by {holders}", pause_ends(desk.world, asset_id, desk.now), True, used)
 
 
 def _storm(desk: Desk, incident: IncidentRow) -> Hold | None:

@@ -7,6 +7,7 @@ of equal standing disagree the more cautious one counts, so that the answer neve
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from schemas.records import Approval, Asset, AutonomyMode, Budget, ModeRule, Pause, PolicyRecord, PolicyVerdict
 from streams.kit.world import World
@@ -62,7 +63,12 @@ def mode_used(world: World, strategy: str, tenant: str, environment: str) -> tup
 
 def pauses_used(world: World, asset: Asset | str, now: int) -> tuple[PolicyVerdict, ...]:
     """The records behind `paused`."""
-    return tuple(_used(r, f"paused by {p.holder}", allowed=False) for r, p in _pauses(world, asset, now))
+    return tuple(_used(r, f"paused by {p.holder}{_window(p)}", allowed=False) for r, p in _pauses(world, asset, now))
+
+
+def pause_ends(world: World, asset: Asset | str, now: int) -> int | None:
+    """When the first of the holds of now ends by itself, event time ms; None = none does."""
+    return min((p.until for _, p in _pauses(world, asset, now) if p.until is not None), default=None)
 
 
 def approval_used(world: World, action_id: str, now: int) -> tuple[PolicyVerdict, ...]:
@@ -114,8 +120,25 @@ def _pauses(world: World, asset: Asset | str, now: int) -> list[tuple[PolicyReco
     return [
         (record, pause)
         for record in sorted(newest.values(), key=lambda r: r.id)
-        if (pause := record.pause) is not None and not pause.lifted and (pause.until is None or now < pause.until)
+        if (pause := record.pause) is not None and _holds(pause, now)
     ]
+
+
+def _holds(pause: Pause, now: int) -> bool:
+    begun = pause.starts_at is None or pause.starts_at <= now
+    return not pause.lifted and begun and (pause.until is None or now < pause.until)
+
+
+def _window(pause: Pause) -> str:
+    """` from 2026-01-31T22:00:00Z until 2026-01-31T23:00:00Z`; nothing for a hold that began when it was published."""
+    if pause.starts_at is None:
+        return ""
+    end = "" if pause.until is None else f" until {_utc(pause.until)}"
+    return f" from {_utc(pause.starts_at)}{end}"
+
+
+def _utc(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _standing_of_pause(record: PolicyRecord) -> tuple[int, bool, str]:

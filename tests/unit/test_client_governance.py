@@ -42,6 +42,12 @@ def test_a_pause_ends_at_its_time() -> None:
     assert modes.paused(seen, "a", 50) is None
 
 
+def test_a_window_is_a_pause_with_a_start() -> None:
+    window = g.pause("upgrade", "*", lifted=False, until=50, reason="", at=1, starts_at=20)
+    assert [modes.paused(world(window), "a", at) for at in (19, 20, 49, 50)] == [None, "upgrade", "upgrade", None]
+    assert window.id == hold("upgrade", "*", 1).id, "resume ends it like any pause of the same holder"
+
+
 def test_ids_of_different_things_differ_whatever_their_names_hold() -> None:
     assert hold("a:tenant", "*", 1).id != hold("a", "tenant:*", 1).id
     assert hold("a:asset:x", "*", 1).id.startswith("pause:a%3Aasset%3Ax:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.records import (
     Approval,
@@ -16,7 +17,7 @@ from schemas.records import (
 )
 from streams.kit.layer import Event
 from streams.kit.world import World
-from streams.policy.modes import approval, autonomy, budget, budgets_of, paused
+from streams.policy.modes import approval, autonomy, budget, budgets_of, pause_ends, paused, pauses_used
 
 AUTO, APPROVE, SUGGEST, OBSERVE = AutonomyMode.AUTO, AutonomyMode.APPROVE, AutonomyMode.SUGGEST, AutonomyMode.OBSERVE
 ASSET = Asset(id="a", tenant="acme")
@@ -116,3 +117,28 @@ def test_the_lowest_budget_of_a_scope_counts_and_zero_is_a_limit() -> None:
     assert found.limit_usd_per_hour == 0.0
     assert budget(w, "asset:a") is None
     assert [b.scope for b in budgets_of(w, ASSET)] == ["tenant:acme", "*"]
+
+
+def test_a_maintenance_window_holds_from_its_start_until_its_end() -> None:
+    w = world(Pause(holder="upgrade", starts_at=1000, until=3000))
+    assert [paused(w, ASSET, at) for at in (999, 1000, 2999, 3000)] == [None, "upgrade", "upgrade", None]
+    (used,) = pauses_used(w, ASSET, 1000)
+    assert used.reason == "paused by upgrade from 1970-01-01T00:00:01Z until 1970-01-01T00:00:03Z"
+    assert pause_ends(w, ASSET, 1000) == 3000
+
+
+def test_a_window_to_come_neither_holds_nor_says_when_a_hold_ends() -> None:
+    w = world(Pause(holder="ann", until=9000), Pause(holder="upgrade", starts_at=5000, until=6000))
+    assert (paused(w, ASSET, 0), pause_ends(w, ASSET, 0)) == ("ann", 9000)
+    assert (paused(w, ASSET, 5000), pause_ends(w, ASSET, 5000)) == ("ann, upgrade", 6000)
+
+
+def test_a_window_without_an_end_holds_until_it_is_lifted() -> None:
+    assert paused(world(Pause(holder="ann", starts_at=1000)), ASSET, 10**12) == "ann"
+    assert pause_ends(world(Pause(holder="ann", starts_at=1000)), ASSET, 1000) is None
+
+
+@pytest.mark.parametrize("until", [999, 1000])
+def test_a_window_that_would_never_hold_is_refused(until: int) -> None:
+    with pytest.raises(ValidationError, match="it would never hold"):
+        Pause(holder="ann", starts_at=1000, until=until)

@@ -20,6 +20,7 @@ Reason = Annotated[str, typer.Option(help="Kept in the record.")]
 ActionId = Annotated[str, typer.Argument(help="`action_id` of a remediation that awaits approval.")]
 By = Annotated[str, typer.Option(help="Who answers.")]
 Until = Annotated[str | None, typer.Option(help="ISO 8601 (UTC without an offset) or epoch seconds.")]
+From = Annotated[str | None, typer.Option("--from", help="Start of the hold, as --until; --for counts from then.")]
 ForSeconds = Annotated[float | None, typer.Option("--for", min=0.0, metavar="SECONDS", help="From now.")]
 
 
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
 def pause(
     holder: Holder,
     scope: Scope = "*",
+    begin: From = None,
     until: Until = None,
     for_s: ForSeconds = None,
     reason: Reason = "",
@@ -40,11 +42,14 @@ def pause(
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """Holds every effect in a scope until then, or until its holder resumes it."""
-    end = _moment(until, for_s)
+    """Holds every effect in a scope until then, or until its holder resumes it. With --from: a maintenance window."""
+    start = _at("--from", begin)
+    end = _moment(until, for_s, start)
+    if start is not None and end is not None and end <= start:
+        raise Misused("--until: a window ends after it begins")
     _check(scope)
     with client(settings_file, broker) as maestro:
-        _show(maestro.pause(holder, scope, until=end, reason=reason), as_json)
+        _show(maestro.pause(holder, scope, until=end, reason=reason, starts_at=start), as_json)
 
 
 def resume(
@@ -99,15 +104,19 @@ def _check(scope: str) -> None:
         raise Misused(str(error)) from error
 
 
-def _moment(until: str | None, for_s: float | None) -> int | None:
+def _moment(until: str | None, for_s: float | None, start: int | None = None) -> int | None:
     if until is not None and for_s is not None:
         raise Misused("either --until or --for, not both")
     if for_s is not None:
-        return now_ms() + round(for_s * 1000)
+        return (now_ms() if start is None else start) + round(for_s * 1000)
+    return _at("--until", until)
+
+
+def _at(option: str, moment: str | None) -> int | None:
     try:
-        return None if until is None else event_time_ms(until)
+        return None if moment is None else event_time_ms(moment)
     except TimestampError as error:
-        raise Misused(f"--until: {error}") from error
+        raise Misused(f"{option}: {error}") from error
 
 
 def _show(record: PolicyRecord, as_json: bool) -> None:

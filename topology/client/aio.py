@@ -96,8 +96,16 @@ class AsyncMaestroConductor:
     async def registry(self) -> dict[str, RegisteredAsset]:
         return await self._call(self._sync.registry)
 
-    async def pause(self, holder: str, scope: str = "*", *, until: int | None = None, reason: str = "") -> PolicyRecord:
-        return await self._call(self._sync.pause, holder, scope, until=until, reason=reason)
+    async def pause(
+        self,
+        holder: str,
+        scope: str = "*",
+        *,
+        until: int | None = None,
+        reason: str = "",
+        starts_at: int | None = None,
+    ) -> PolicyRecord:
+        return await self._call(self._sync.pause, holder, scope, until=until, reason=reason, starts_at=starts_at)
 
     async def resume(self, holder: str, scope: str = "*", *, reason: str = "") -> PolicyRecord:
         return await self._call(self._sync.resume, holder, scope, reason=reason)

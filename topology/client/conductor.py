@@ -139,10 +139,22 @@ class MaestroConductor:
 
     # How users govern
 
-    def pause(self, holder: str, scope: str = "*", *, until: int | None = None, reason: str = "") -> PolicyRecord:
-        """Holds all effects in a scope (`*`, `tenant:NAME`, `asset:ID`) until `until` (ms) or `resume`."""
-        at = now_ms()
-        return self.publish_policy(governance.pause(holder, scope, lifted=False, until=until, reason=reason, at=at))
+    def pause(
+        self,
+        holder: str,
+        scope: str = "*",
+        *,
+        until: int | None = None,
+        reason: str = "",
+        starts_at: int | None = None,
+    ) -> PolicyRecord:
+        """Holds all effects in a scope (`*`, `tenant:NAME`, `asset:ID`) until `until` (ms) or `resume`.
+
+        `starts_at` (ms): a maintenance window, which holds from then on.
+        """
+        return self.publish_policy(
+            governance.pause(holder, scope, lifted=False, until=until, reason=reason, at=now_ms(), starts_at=starts_at)
+        )
 
     def resume(self, holder: str, scope: str = "*", *, reason: str = "") -> PolicyRecord:
         """Ends this holder's pause of this scope, and nobody else's."""

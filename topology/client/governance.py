@@ -13,16 +13,27 @@ from streams.policy.cedar import CedarPolicySet
 
 
 def pause(
-    holder: str, scope: str, *, lifted: bool, until: int | None, reason: str, at: int, author: str = ""
+    holder: str,
+    scope: str,
+    *,
+    lifted: bool,
+    until: int | None,
+    reason: str,
+    at: int,
+    author: str = "",
+    starts_at: int | None = None,
 ) -> PolicyRecord:
-    """A hold, or the end of the one that the same holder has on the same scope. ValueError for an unknown scope."""
+    """A hold, or the end of the one that the same holder has on the same scope. ValueError for an unknown scope.
+
+    `starts_at`: a maintenance window; ValueError if it ends before it begins.
+    """
     return PolicyRecord(
         id=_id("pause", holder, checked_scope(scope)),
         kind="pause",
         version=str(at),
         author=author or holder,
         reason=reason,
-        pause=Pause(scope=scope, holder=holder, lifted=lifted, until=until),
+        pause=Pause(scope=scope, holder=holder, lifted=lifted, until=until, starts_at=starts_at),
         at=at,
     )
 

@@ -190,6 +190,10 @@ def test_pause_and_resume_and_answers_are_records(maestro: Maestro, unique: str)
     assert paused["id"] == resumed["id"] == f"pause:{unique}:asset:a"
     assert abs(paused["pause"]["until"] - paused["at"] - 60_000) < 5_000
     assert (paused["pause"]["lifted"], resumed["pause"]["lifted"]) == (False, True)
+    window = ("pause", "--holder", unique, "--from", "2026-01-31T22:00:00Z")
+    body = json.loads(maestro(*window, "--for", "60", "--json").stdout)["pause"]
+    assert (body["starts_at"], body["until"]) == (1_769_896_800_000, 1_769_896_860_000)
+    assert maestro(*window, "--until", "2026-01-31T21:00:00Z").exit_code == 2
     told = maestro("approve", f"act-{unique}", "--by", "ann", "--reason", "seen").stdout
     assert told == f"action act-{unique} approved by ann: seen\n"
     rejected = json.loads(maestro("reject", f"act-{unique}", "--by", "bob", "--json").stdout)

@@ -545,6 +545,15 @@ async def test_an_expired_approval_no_longer_counts(make_runner, world):
     assert "no approval" in (await make_runner().run(order(FAILOVER), world)).detail
 
 
+async def test_a_window_that_began_after_the_plan_refuses_the_effect(make_runner, world, server):
+    """The runner's clock is at T0 + 5."""
+    world.policies["w"] = record("w", pause=Pause(holder="upgrade", starts_at=T0 + 5, until=T0 + 60_000))
+    assert "effects are paused by upgrade" in (await make_runner().run(order(FAILOVER), world)).detail
+    assert server.got == []
+    world.policies["w"] = record("w", pause=Pause(holder="upgrade", starts_at=T0 + 6, until=T0 + 60_000))
+    assert (await make_runner().run(order(FAILOVER, action_id="action-2"), world)).succeeded
+
+
 async def test_an_obligation_that_nobody_meets_stops_the_effect(make_runner, world, make_bench):
     redact = make_bench.Oblige("redact:email")
     assert "redact:email" in (await make_runner(policy=redact).run(order(FAILOVER), world)).detail

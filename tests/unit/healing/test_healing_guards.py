@@ -215,6 +215,19 @@ def test_a_pause_holds_effects_until_its_own_holder_lifts_it(bench):
     assert bench.statuses(bench.pause("bob", 1002, scope="asset:svc-alpha", lifted=True)) == ["failover:executing"]
 
 
+def test_a_maintenance_window_holds_inside_and_lets_go_at_its_end(make_bench):
+    bench = fleet(make_bench, 30, acting_share=1.0, storm_share=1.0)
+    window = {"starts_at": bench.T0 + 100_000, "until": bench.T0 + 400_000}
+    bench.pause("upgrade", 0, scope="*", **window)
+    assert bench.statuses(bench.anomaly("web-1", 10))[-1] == "failover:executing", "before it nothing is held"
+    held = [r for r in bench.anomaly("web-2", 150) if r.asset_id == "web-2"]
+    assert bench.statuses(held) == ["failover:planned", "failover:suppressed"]
+    assert held[-1].reason == "held back by pause: effects are paused by upgrade; tried again in 250 s"
+    assert "paused by upgrade from 2023-11-14T22:15:00Z until 2023-11-14T22:20:00Z" in held[-1].policies[-1].reason
+    assert [r for r in bench.advance(399.9) if r.asset_id == "web-2"] == []
+    assert bench.statuses(r for r in bench.advance(400) if r.asset_id == "web-2") == ["failover:executing"]
+
+
 def test_a_pause_elsewhere_does_not_hold(bench):
     bench.pause("ada", 0, scope="asset:other")
     bench.pause("bob", 0, scope="tenant:other")
