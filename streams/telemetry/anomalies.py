@@ -14,10 +14,11 @@ from schemas.records import Scalar as EvidenceValue
 from streams.kit import ids
 from streams.telemetry import incident, tails
 from streams.telemetry.counter import COUNTER, FIRST
-from streams.telemetry.detector import KINDS, SEVERITIES, TRUST_SAMPLES
+from streams.telemetry.detector import KINDS, SEVERITIES
 from streams.telemetry.facts import Facts
 from streams.telemetry.rounding import short
 from streams.telemetry.state import ACTIVITY, JUMP, LEVEL, OSCILLATION
+from streams.telemetry.trust import TRUST_MS, confidence
 
 SURE_SAMPLES = 50
 """Samples from which the sampling interval is known well enough for an absence to be of high severity."""
@@ -60,10 +61,12 @@ def of_value(series: Named, f: Facts, cause_id: str) -> Anomaly:
         "band_low": f.band_low,
         "expected": f.expected,
         "flaps": f.flaps,
+        "history_s": f.history_s,
         "history_samples": f.history_samples,
         "jump_p": f.jump_p,
         "jump_z": f.jump_z,
         "late_dropped": f.late_dropped,
+        "never_changed": bool(f.never_changed),
         "opened_by": STATISTICS[f.trigger],
         "season_s": f.season_s,
         "seasonal": bool(f.seasonal),
@@ -97,7 +100,7 @@ def of_absence(series: Named, s: np.void, state: AnomalyState, at: int, cause_id
     return _record(
         series, state, AnomalyKind.ABSENCE, severity, "absence", int(s["absent_at"]), at,
         score=short(min(intervals * tails.LOG10_E, tails.LARGEST)), direction=Direction.NONE, value=None, expected=None,
-        slope_per_s=0.0, confidence=short(samples / (samples + TRUST_SAMPLES)), evidence=facts,
+        slope_per_s=0.0, confidence=short(confidence(samples, float(s["last_at"] - s["first_at"]))), evidence=facts,
         reason=reason, cause_id=cause_id,
     )  # fmt: skip
 
@@ -141,7 +144,16 @@ def _says(series: Named, kind: AnomalyKind, f: Facts) -> str:
     return (
         f"{series.metric} {VERBS[kind]} {f.value:.6g}{unit}, expected {f.expected:.6g} "
         f"({f.band_low:.6g} to {f.band_high:.6g}){slope}: "
-        f"score {f.worst:.1f} after {f.history_samples} samples of history"
+        f"score {f.worst:.1f} after {f.history_samples} samples of history{_doubt(f)}"
+    )
+
+
+def _doubt(f: Facts) -> str:
+    if not f.unproven:
+        return ""
+    return (
+        f"; in {f.history_s:.6g} s it had never changed, so until it was seen for {TRUST_MS / 1000.0:.0f} s "
+        "this is of medium severity at most"
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.records import AnomalyKind, Severity
 from streams.kit.kernel import kernel
-from streams.telemetry import rarity
+from streams.telemetry import rarity, trust
 from streams.telemetry.incident import OPENED
 from streams.telemetry.observing import absorb_late, observe, usable
 from streams.telemetry.record import SeriesRecord
@@ -31,7 +31,6 @@ KINDS = (
 )
 """By incident code; UNKNOWN stands for NORMAL."""
 SEVERITIES = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
-TRUST_SAMPLES = 12.0
 
 
 class Score(NamedTuple):
@@ -86,9 +85,9 @@ class Detector:
         return found
 
     def confidence(self) -> float:
-        """0-1, from the length of the history alone: 6 samples 0.33, 24 0.67, 100 0.89."""
-        before = self.state.samples - self.state.age
-        return before / (before + TRUST_SAMPLES) if before > 0 else 0.0
+        """0-1, of the open incident or the last one (`trust.confidence`)."""
+        s = self.state
+        return trust.confidence(s.samples - s.age, float(s.started_at - s.first_at))
 
 
 class AnomalyDetector(Detector):

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.kit.kernel import kernel
-from streams.telemetry.detector import TRUST_SAMPLES
 from streams.telemetry.evidence import weigh
+from streams.telemetry.incident import RECOGNISED
 from streams.telemetry.record import SeriesRecord
 from streams.telemetry.rounding import LEAST, MOST, rounded, short
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import NORMAL
+from streams.telemetry.trust import confidence, is_unproven
 
 Long = Annotated[int, "<i8"]
 Double = Annotated[float, "<f8"]
@@ -45,6 +46,10 @@ class Facts:
     flaps: Long
     late_dropped: Long
     history_samples: Long
+    never_changed: Long
+    """All samples before the incident were equal."""
+    unproven: Long
+    """`trust.is_unproven`"""
     value: Double
     worst: Double
     slope: Double
@@ -52,6 +57,8 @@ class Facts:
     is_unrounded: Long
     """A figure is too large or too small for the compiled code to round: `read_facts` does it."""
     confidence: Double
+    history_s: Double
+    """From the first sample to the incident."""
     score: Double
     expected: Double
     band_low: Double
@@ -119,8 +126,12 @@ def write_facts(
     f.slope = m.slope_per_s
     n = s.samples - s.age
     f.history_samples = n
+    f.never_changed = int(s.change <= 0.0 and change != RECOGNISED)
+    f.unproven = int(is_unproven(s))
     f.is_unrounded = 0
-    f.confidence = _short(f, powers, n / (n + TRUST_SAMPLES) if n > 0 else 0.0)
+    seen_ms = float(max(s.started_at - s.first_at, 0))  # a series that turned out to count began anew since
+    f.confidence = _short(f, powers, confidence(n, seen_ms))
+    f.history_s = _short(f, powers, seen_ms / 1000.0)
     f.score = _short(f, powers, 1.0 * s.worst)
     f.expected = _short(f, powers, m.expected)
     f.band_low = _short(f, powers, m.expected - m.half_band)
