@@ -44,8 +44,8 @@ class Producer(FaustProducer):  # type: ignore[misc]
         record = Outgoing(topic, partition, key, value, tuple(pairs))
         return asyncio.ensure_future(self._confirmed(record, await self.confirmed.hand_over([record])))
 
-    async def _confirmed(self, record: Outgoing, delivery: Future[tuple[int, int]]) -> RecordMetadata:
-        partition, offset = await asyncio.wrap_future(delivery)
+    async def _confirmed(self, record: Outgoing, delivery: Future[list[tuple[int, int]]]) -> RecordMetadata:
+        [(partition, offset)] = await asyncio.wrap_future(delivery)
         return RecordMetadata(record.topic, partition, TP(record.topic, partition), offset, None, None)
 
     async def send_and_wait(self, *args: Any, **kwargs: Any) -> RecordMetadata:

@@ -27,25 +27,23 @@ Place = tuple[int, int]
 
 
 class Delivery:
-    """Counts the reports of a few records; its future has partition and offset of the one that was confirmed last.
-
-    Asking each report where its record is takes half of what a record costs, and nobody wants to know of more than one.
-    """
+    """Counts the reports of a few records; its future has their (partition, offset) pairs, in order."""
 
     def __init__(self, count: int) -> None:
-        self.done: Future[tuple[int, int]] = Future()
+        self.done: Future[list[tuple[int, int]]] = Future()
+        self._at: list[tuple[int, int]] = [(-1, -1)] * count
         self._open = count
         if not count:
-            self.done.set_result((-1, -1))
+            self.done.set_result([])
 
-    def report(self, error: KafkaError | None, message: Any) -> None:
-        """On librdkafka's thread of reports."""
+    def report(self, index: int, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             self.fail(DeliveryFailed(f"{message.topic()}[{message.partition()}]: {error.str()} ({error.name()})"))
             return
+        self._at[index] = (message.partition(), message.offset())
         self._open -= 1
         if self._open == 0 and not self.done.done():
-            self.done.set_result((message.partition(), message.offset()))
+            self.done.set_result(self._at)
 
     def fail(self, error: DeliveryFailed) -> None:
         if not self.done.done():

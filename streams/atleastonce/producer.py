@@ -29,10 +29,6 @@ log = logging.getLogger(__name__)
 log.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
 
 
-BY_KEY = -1
-"""The partitioner chooses."""
-
-
 class Outgoing(NamedTuple):
     topic: str
     partition: int | None
@@ -88,27 +84,27 @@ class ConfirmedProducer:
         self._poller = threading.Thread(target=self._poll, name=f"{name}-delivery", daemon=True)
         self._poller.start()
 
-    async def hand_over(self, records: Iterable[Outgoing]) -> Future[tuple[int, int]]:
+    async def hand_over(self, records: Iterable[Outgoing]) -> Future[list[tuple[int, int]]]:
         """Returns when librdkafka has them all (waits for room only); `flush` waits for them from here on."""
         records = list(records)
         delivery = self._new(len(records))
         for index, record in enumerate(records):
-            while not self._produce(record, delivery):  # noqa: ASYNC110 - librdkafka has no event for room
+            while not self._produce(record, delivery, index):  # noqa: ASYNC110 - librdkafka has no event for room
                 await asyncio.sleep(self.FULL_WAIT_S)
             if index % self.YIELD_EVERY == self.YIELD_EVERY - 1:
                 await asyncio.sleep(0)
         return delivery.done
 
-    async def deliver(self, records: Iterable[Outgoing]) -> tuple[int, int]:
-        """Returns once all are confirmed, with the place of the last one. Raises `DeliveryFailed` otherwise."""
+    async def deliver(self, records: Iterable[Outgoing]) -> list[tuple[int, int]]:
+        """Partition and offset of each record, once all are confirmed. Raises `DeliveryFailed` otherwise."""
         return await asyncio.wrap_future(await self.hand_over(records))
 
-    def deliver_blocking(self, records: Iterable[Outgoing], timeout_s: float | None = None) -> tuple[int, int]:
+    def deliver_blocking(self, records: Iterable[Outgoing], timeout_s: float | None = None) -> list[tuple[int, int]]:
         """The same for a thread that may wait."""
         records = list(records)
         delivery = self._new(len(records))
-        for record in records:
-            while not self._produce(record, delivery):
+        for index, record in enumerate(records):
+            while not self._produce(record, delivery, index):
                 self._stopping.wait(self.FULL_WAIT_S)
         return delivery.done.result(timeout_s)
 
@@ -183,14 +179,18 @@ class ConfirmedProducer:
             if not done.cancelled():
                 self._failure = self._failure or done.exception()
 
-    def _produce(self, record: Outgoing, delivery: Delivery) -> bool:
+    def _produce(self, record: Outgoing, delivery: Delivery, index: int) -> bool:
         """False: the local queue is full, try again."""
-        topic, partition, key, value, headers = record
+        where = {} if record.partition is None else {"partition": record.partition}
         try:
             self._librdkafka.produce(
-                topic, value, key, BY_KEY if partition is None else partition,
-                headers=list(headers) or None, on_delivery=delivery.report,
-            )  # fmt: skip
+                record.topic,
+                value=record.value,
+                key=record.key,
+                headers=list(record.headers) or None,
+                on_delivery=lambda error, message: delivery.report(index, error, message),
+                **where,
+            )
         except BufferError:
             return False
         except KafkaException as error:

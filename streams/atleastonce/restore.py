@@ -134,7 +134,7 @@ class Restorer:
             owner = Owner(self._replay.owner.epoch + 1, secrets.randbits(64))
             previous = self._replay.last
             entry = changelog.claim_entry(Claim(owner, previous))
-            _, offset = self._producer.deliver_blocking([Outgoing(self._topic, self._partition, *entry)])
+            [(_, offset)] = self._producer.deliver_blocking([Outgoing(self._topic, self._partition, *entry)])
             self._read(until=offset)
             if self._replay.owner == owner and self._replay.last == previous:
                 return owner

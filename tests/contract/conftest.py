@@ -36,10 +36,10 @@ class Broker:
         self.reported: Callable[[list[tuple[int, int]]], list[tuple[int, int]]] = lambda found: [found[0], found[-1]]
         self.loop = asyncio.get_running_loop()
 
-    async def deliver(self, records: Iterable[Outgoing]) -> tuple[int, int]:
+    async def deliver(self, records: Iterable[Outgoing]) -> list[tuple[int, int]]:
         found = [(record.partition or 0, self._take(record)) for record in list(records)]
         await self.gate.wait()
-        return found[-1] if found else (-1, -1)
+        return found
 
     def append(self, topic: str, partition: int, entries: Iterable[Any], last: Any) -> Future[list[tuple[int, int]]]:
         """On the loop or on a thread of the flush's."""

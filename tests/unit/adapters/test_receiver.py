@@ -48,13 +48,13 @@ class Broker:
     error: Exception | None = None
     gate: asyncio.Event | None = None
 
-    async def deliver(self, records: Iterable[Outgoing]) -> tuple[int, int]:
+    async def deliver(self, records: Iterable[Outgoing]) -> list[tuple[int, int]]:
         if self.gate is not None:
             await self.gate.wait()
         if self.error is not None:
             raise self.error
         self.records += records
-        return (-1, -1)
+        return []
 
     def signals(self) -> list[Record | None]:
         kinds = (HealthSignal, HealthSignalBatch)
