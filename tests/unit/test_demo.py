@@ -22,6 +22,7 @@ from schemas.records import (
 )
 from topology.demo.control import ControlServer
 from topology.demo.fleet import Fault, Fleet
+from topology.demo.lines import Lines
 from topology.demo.narrator import Heard
 from topology.demo.script import FAULTS
 from topology.demo.summary import quantile, summarise
@@ -141,3 +142,27 @@ def test_quantiles_are_of_real_values() -> None:
     assert quantile([5, 1, 3], 0.5) == 3
     assert quantile([5, 1, 3], 0.99) == 5
     assert quantile([], 0.5) != quantile([], 0.5)
+
+
+def silent(metric: str) -> Anomaly:
+    return anomaly("checkout-gcp").model_copy(
+        update={"metric": metric, "kind": AnomalyKind.ABSENCE, "reason": f"{metric} has not reported for 13 s"}
+    )
+
+
+def test_what_goes_off_together_is_one_line() -> None:
+    lines = Lines()
+    told = list(lines.of([silent("latency_ms"), silent("error_rate")]))
+    assert len(told) == 1
+    assert "latency_ms, error_rate" in told[0]
+    assert told[0].endswith(": has not reported for 13 s")
+    assert next(lines.of([silent("latency_ms")])).endswith(": latency_ms has not reported for 13 s")
+
+
+def test_what_was_held_back_for_the_same_reason_is_told_once() -> None:
+    lines = Lines()
+    joins = remediation("checkout-gcp", RemediationStatus.SUPPRESSED)
+    assert [len(list(lines.of([joins]))) for _ in range(3)] == [1, 0, 0]
+    assert len(list(lines.of([joins.model_copy(update={"reason": "another"})]))) == 1
+    # Of what was done, each is told.
+    assert [len(list(lines.of([remediation("checkout-gcp", RemediationStatus.EXECUTING)]))) for _ in range(2)] == [1, 1]

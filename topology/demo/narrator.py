@@ -1,12 +1,10 @@
-"""Tells what the loop does, one line a record, and keeps what the summary needs. Reads the topics like any user."""
+"""Tells what the loop does as it happens, and keeps what the summary needs. Reads the topics like any user."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from rich.markup import escape
 
 from schemas.records import (
     Anomaly,
@@ -20,10 +18,10 @@ from schemas.records import (
     RoutingOutcome,
 )
 from topology.client.reading import Read, TopicReader
+from topology.demo.lines import Lines
 
 TOPICS = ("lifecycle-events", "anomalies", "remediations", "action-outcomes", "recommendations", "routing-decisions")
 Say = Callable[[str], None]
-COLOURS = {"incident": "yellow", "action": "cyan", "advice": "magenta", "decision": "green", "asset": "blue"}
 
 
 @dataclass(slots=True)
@@ -51,6 +49,7 @@ class Narrator:
         self.heard = Heard()
         self.live_from_ms = live_from_ms
         self._say = say
+        self._lines = Lines()
         self._reader = TopicReader(broker, TOPICS, from_beginning=True)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="narrator", daemon=True)
@@ -65,20 +64,20 @@ class Narrator:
     def _follow(self) -> None:
         with self._reader as reader:
             while not self._stop.is_set():
-                for read in reader.poll(0.05):
-                    self._take(read)
+                new = [value for read in reader.poll(0.05) if (value := self._take(read)) is not None]
+                for told in self._lines.of(new):
+                    self._say(told)
 
-    def _take(self, read: Read) -> None:
+    def _take(self, read: Read) -> Record | None:
+        """The record, unless it was read before."""
         value = read.value
         record_id = getattr(value, "id", None)
         if value is None or record_id in self.heard.ids:
-            return
+            return None
         if isinstance(record_id, str):
             self.heard.ids.add(record_id)
         self._keep(value, read.raw.timestamp)
-        told = line(value)
-        if told:
-            self._say(told)
+        return value
 
     def _keep(self, value: Record, broker_ms: int) -> None:
         heard = self.heard
@@ -107,25 +106,3 @@ class Narrator:
     def _late(self, latencies: list[int], at: int, broker_ms: int) -> None:
         if at >= self.live_from_ms > 0:
             latencies.append(broker_ms - at)
-
-
-def line(value: Record) -> str:
-    """One line with rich markup; "" for what is not worth one."""
-    match value:
-        case Anomaly():
-            what = f"{value.state} {value.kind} {value.severity}"
-            return _told("incident", f"{value.asset_id} {value.metric}", what, value.reason)
-        case Remediation():
-            return _told("action", f"{value.asset_id}", f"{value.strategy} {value.status}", value.reason)
-        case Recommendation():
-            what = f"{value.action} {value.from_units:g} -> {value.to_units:g}"
-            return _told("advice", value.asset_id, "withdrawn" if value.withdrawn else what, value.reason)
-        case RoutingDecision():
-            return _told("decision", value.job_id, f"{value.outcome} {value.target_id or '-'}", value.reason)
-        case LifecycleEvent():
-            return _told("asset", value.asset_id, value.change, value.reason)
-    return ""
-
-
-def _told(kind: str, about: str, what: str, reason: str) -> str:
-    return f"[{COLOURS[kind]}]{kind:8}[/] [bold]{escape(about)}[/] {escape(what)}: {escape(reason)}"
