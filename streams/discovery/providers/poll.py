@@ -29,6 +29,8 @@ _log = structlog.get_logger(__name__)
 
 Publish = Callable[[DiscoveryEvent], Awaitable[None]]
 NowMs = Callable[[], int]
+CLOSE_S = 5.0
+"""Longest wait for a watch that was told to end."""
 
 
 class _Over(Enum):
@@ -151,6 +153,8 @@ class SourceRun:
             return _Over.IN_TIME, ""
         finally:
             watcher.cancel()
+            # A watch lets go of its connections as it ends; the next one, or the end of the process, waits for that.
+            await asyncio.wait({watcher}, timeout=CLOSE_S)
 
 
 async def _watch_into(watching: Watching, changes: asyncio.Queue[Change | Relist | Exception | None]) -> None:

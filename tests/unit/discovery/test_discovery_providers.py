@@ -213,6 +213,29 @@ async def test_a_watch_that_breaks_at_once_waits_longer_each_time():
     assert 2 <= provider.calls <= 4  # at 0, 0.05, 0.15, 0.35 s
 
 
+class SlowToClose(Fake):
+    """A watch that needs a moment to let go of what it holds."""
+
+    held = most_held = 0
+
+    async def watch(self):
+        self.held += 1
+        self.most_held = max(self.most_held, self.held)
+        try:
+            await asyncio.sleep(60)
+            yield Change("a", Asset(id="a"))
+        finally:
+            await asyncio.sleep(0.05)
+            self.held -= 1
+
+
+async def test_a_watch_has_let_go_before_the_next_begins_and_before_the_source_ends():
+    provider = SlowToClose("otel:o", "a")
+    provider.freshness_s = 0.02
+    await gather([provider], lambda seen: provider.calls == 3)
+    assert (provider.most_held, provider.held) == (1, 0)
+
+
 async def _nowhere(event):
     pass
 
