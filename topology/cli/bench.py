@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from topology.cli.bench_discovery import discovery
 from topology.cli.bench_healing import healing
 from topology.cli.bench_rows import Figures, show
 from topology.cli.options import AsJson
@@ -216,6 +217,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "latency": latency,
     "restore": restore,
     "healing": healing,
+    "discovery": discovery,
     "detect": detect,
     "routing": routing,
     "optimisation": optimisation,
