@@ -31,6 +31,10 @@ class GoneError(KubernetesError):
     """410: the resourceVersion or the page is no longer kept; a new LIST is needed."""
 
 
+class AbsentError(KubernetesError):
+    """404: the API server serves no such kind of objects, or no such object."""
+
+
 class ListMeta(BaseModel):
     version: str = Field(alias="resourceVersion")
     more: str = Field("", alias="continue")
@@ -148,6 +152,8 @@ def _check(path: str, answer: httpx.Response) -> None:
     kind = KubernetesError
     if status == httpx.codes.GONE:
         kind = GoneError
+    elif status == httpx.codes.NOT_FOUND:
+        kind = AbsentError
     elif status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         kind = BrokenError
     raise kind(f"GET {path}: status {status}: {answer.text[:200]}")

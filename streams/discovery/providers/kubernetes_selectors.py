@@ -1,4 +1,4 @@
-"""Which deployments a service selects: those of its namespace whose pods' labels hold its whole selector. Pure."""
+"""Which workloads a selector chooses: those of its namespace whose labels hold the whole of it. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Pair = tuple[str, str, str]
 
 
 class Selections:
-    """Of one cluster. A service without a selector selects nothing: somebody else says where it leads."""
+    """Of one cluster. Who has an empty selector chooses nothing: somebody else says where it leads."""
 
     def __init__(self) -> None:
         self._selectors: dict[str, frozenset[Pair]] = {}
@@ -17,11 +17,11 @@ class Selections:
         self._having: dict[Pair, set[str]] = {}
         self._moved = False
 
-    def service(self, asset_id: str, namespace: str, selector: Mapping[str, str]) -> None:
+    def chooser(self, asset_id: str, namespace: str, selector: Mapping[str, str]) -> None:
         self._selectors[asset_id] = _pairs(namespace, selector)
 
-    def deployment(self, asset_id: str, namespace: str, labels: Mapping[str, str]) -> None:
-        """`labels` are its pods'."""
+    def workload(self, asset_id: str, namespace: str, labels: Mapping[str, str]) -> None:
+        """`labels` of a deployment are its pods'."""
         before, now = self._labels.get(asset_id, frozenset()), _pairs(namespace, labels)
         for pair in before - now:
             self._having[pair].discard(asset_id)
@@ -38,12 +38,12 @@ class Selections:
         self._moved |= bool(pairs)
 
     def take_moved(self) -> bool:
-        """Whether labels of deployments are others than when this was asked last, so that selections may be too."""
+        """Whether labels of workloads are others than when this was asked last, so that selections may be too."""
         moved, self._moved = self._moved, False
         return moved
 
     def of(self, asset_id: str) -> tuple[str, ...]:
-        """Ids of the deployments that the service selects, in order."""
+        """Ids of the workloads that it chooses, in order."""
         holders = [self._having.get(pair, set()) for pair in self._selectors.get(asset_id, ())]
         return tuple(sorted(set.intersection(*holders))) if holders else ()
 
