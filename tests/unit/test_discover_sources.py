@@ -29,6 +29,7 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
             haproxy=["edge=127.0.0.1:9999"],
             prometheus=["eu=http://prometheus:9090/?a=b"],
             kubernetes=[f"prod={written(tmp_path / 'kubeconfig', KUBECONFIG)}"],
+            mesh=[f"prod={tmp_path}/kubeconfig"],
             consul=["dc1=http://127.0.0.1:8500"],
             terraform=[f"shop={tmp_path}/terraform.tfstate"],
             file_sd=[f"api={tmp_path}/a.yml", f"api={tmp_path}/b.yml"],
@@ -38,11 +39,11 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
         )
     )
     assert [s.source for s in found] == [
-        "static:fleet", "haproxy:edge", "prometheus:eu", "k8s:prod", "consul:dc1", "terraform:shop", "cmdb:dc",
-        "file_sd:api", "backstage:eu", "opentelemetry:eu", "opentelemetry:us",
+        "static:fleet", "haproxy:edge", "prometheus:eu", "k8s:prod", "mesh:prod", "consul:dc1", "terraform:shop",
+        "cmdb:dc", "file_sd:api", "backstage:eu", "opentelemetry:eu", "opentelemetry:us",
     ]  # fmt: skip
-    assert isinstance(found[7], Listing)
-    assert [asset.id for asset in await found[7].list()] == ["api/10.0.0.7:80", "api/10.0.0.8:80"]
+    assert isinstance(found[8], Listing)
+    assert [asset.id for asset in await found[8].list()] == ["api/10.0.0.7:80", "api/10.0.0.8:80"]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,7 @@ async def test_each_option_is_a_source_and_the_patterns_of_a_job_are_one(tmp_pat
     [
         (Named(kubernetes=["prod=/nowhere/kubeconfig"]), "--kubernetes prod: /nowhere/kubeconfig: cannot be read"),
         (Named(kubernetes=["prod=in-cluster"]), "--kubernetes prod: neither KUBECONFIG names a file nor"),
+        (Named(mesh=["prod=/nowhere/kubeconfig"]), "--mesh prod: /nowhere/kubeconfig: cannot be read"),
         (Named(consul=["http://127.0.0.1:8500"]), "is not NAME=URL"),
         (Named(otel=["otlp_spans"]), "--otel 'otlp_spans' is not NAME=TOPIC"),
         (Named(terraform=["a=x", "a=y"]), "named twice: terraform:a"),

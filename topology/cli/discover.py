@@ -37,6 +37,12 @@ def discover(
         list[str] | None,
         typer.Option(metavar="NAME=KUBECONFIG", help="A cluster, by a kubeconfig file, or `in-cluster` as its pod."),
     ] = None,
+    mesh: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=KUBECONFIG", help="Istio's ServiceEntries and WorkloadEntries in a cluster, or `in-cluster`."
+        ),
+    ] = None,
     consul: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=URL", help="A Consul datacenter; its token is taken from CONSUL_HTTP_TOKEN."),
@@ -76,6 +82,7 @@ def discover(
         prometheus=prometheus or (),
         file_sd=file_sd or (),
         kubernetes=kubernetes or (),
+        mesh=mesh or (),
         consul=consul or (),
         terraform=terraform or (),
         backstage=backstage or (),

@@ -15,10 +15,11 @@ from streams.discovery.providers.haproxy import HAProxyProvider
 from streams.discovery.providers.kubernetes import KubernetesProvider
 from streams.discovery.providers.mapped import MappedProvider
 from streams.discovery.providers.mapping import MappingError
+from streams.discovery.providers.mesh.provider import MeshProvider
 from streams.discovery.providers.prometheus import PrometheusProvider
 from streams.discovery.providers.static import StaticFileProvider
 from streams.discovery.providers.terraform import TerraformProvider
-from streams.remote.kubernetes_access import AccessError, in_cluster, kubeconfig
+from streams.remote.kubernetes_access import Access, AccessError, in_cluster, kubeconfig
 from topology import plugins
 from topology.cli.root import Misused
 from topology.discover.telemetry import telemetry_source
@@ -37,6 +38,7 @@ class Named:
     prometheus: Sequence[str] = ()
     file_sd: Sequence[str] = ()
     kubernetes: Sequence[str] = ()
+    mesh: Sequence[str] = ()
     consul: Sequence[str] = ()
     terraform: Sequence[str] = ()
     backstage: Sequence[str] = ()
@@ -63,6 +65,7 @@ def _of_options(named: Named, settings: Settings) -> Iterator[DiscoveryProvider]
         ("--haproxy", named.haproxy, "NAME=SOCKET", lambda name, socket: HAProxyProvider(socket, name)),
         ("--prometheus", named.prometheus, "NAME=URL", lambda name, url: PrometheusProvider(url, name)),
         ("--kubernetes", named.kubernetes, "NAME=KUBECONFIG", _cluster),
+        ("--mesh", named.mesh, "NAME=KUBECONFIG", lambda name, path: MeshProvider(_access("--mesh", name, path), name)),
         ("--consul", named.consul, "NAME=URL", lambda name, url: ConsulProvider(url, name, token=token)),
         ("--terraform", named.terraform, "NAME=FILE", lambda name, path: TerraformProvider(Path(path), name)),
         ("--cmdb", named.cmdb, "NAME=MAPPING", _described),
@@ -81,11 +84,14 @@ def _of_options(named: Named, settings: Settings) -> Iterator[DiscoveryProvider]
 
 
 def _cluster(name: str, path: str) -> KubernetesProvider:
+    return KubernetesProvider(_access("--kubernetes", name, path), name)
+
+
+def _access(option: str, name: str, path: str) -> Access:
     try:
-        access = in_cluster(os.environ) if path == IN_CLUSTER else kubeconfig(Path(path))
+        return in_cluster(os.environ) if path == IN_CLUSTER else kubeconfig(Path(path))
     except AccessError as error:
-        raise Misused(f"--kubernetes {name}: {error}") from error
-    return KubernetesProvider(access, name)
+        raise Misused(f"{option} {name}: {error}") from error
 
 
 def _described(name: str, path: str) -> MappedProvider:

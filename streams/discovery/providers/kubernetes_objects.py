@@ -65,7 +65,7 @@ def asset_of(kind: Kind, cluster: str, place: Place, item: Item) -> Asset:
     """Raises ObjectError."""
     try:
         meta, fields = _READ[kind.name](cluster, place, item)
-        return Asset.model_validate({**_common(kind, cluster, meta), **fields})
+        return Asset.model_validate({**common(f"k8s:{cluster}", kind, meta), **fields})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -84,10 +84,11 @@ def pods_labels(item: Item) -> tuple[str, dict[str, str]]:
     return found.metadata.namespace, found.spec.template.metadata.labels
 
 
-def _common(kind: Kind, cluster: str, meta: Meta) -> dict[str, object]:
+def common(source: str, kind: Kind, meta: Meta) -> Fields:
+    """What is read of any object, under the id that `source` gives it."""
     said = {name.strip() for name in meta.annotations.get(CAPABILITIES, "").split(",")} - {""}
     return {
-        "id": f"k8s:{cluster}/{_within(kind.name, meta)}",
+        "id": f"{source}/{_within(kind.name, meta)}",
         "name": meta.name,
         "owner": meta.annotations.get(OWNER) or None,
         "capabilities": tuple(Capability(name=name) for name in sorted(said)),

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kubernetes_server import ApiServer
+from watching import Watched, listed, until
 
 from schemas.records import AssetKind, Op
 from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
@@ -74,36 +75,6 @@ def job(name, *conditions):
 def provider_of(server, page_objects=500, **more):
     access = given(server.url, token=server.token)
     return KubernetesProvider(access, "prod", resume_s=0.01, api=KubernetesApi(access, 5, page_objects), **more)
-
-
-async def listed(provider):
-    return {asset.id: asset for asset in await asyncio.to_thread(lambda items: [*items], await provider.list())}
-
-
-class Watched:
-    """A provider that has been listed and is being watched; `next` waits for what it says."""
-
-    def __init__(self, provider):
-        self.provider, self.stream = provider, None
-
-    async def __aenter__(self):
-        await listed(self.provider)
-        self.stream = self.provider.watch()
-        return self
-
-    async def __aexit__(self, *_):
-        await self.stream.aclose()
-
-    async def next(self):
-        return await asyncio.wait_for(anext(self.stream), 5)
-
-
-async def until(true):
-    for _ in range(500):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError("it did not come about in 5 s")
 
 
 @pytest.mark.parametrize("cluster", ["local", "KUBECONFIG"])
