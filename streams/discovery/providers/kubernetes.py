@@ -18,6 +18,7 @@ from streams.discovery.providers.kubernetes_objects import (
     KINDS,
     NODE,
     SERVICE,
+    Item,
     Kind,
     Place,
     asset_of,
@@ -28,6 +29,9 @@ from streams.discovery.providers.kubernetes_objects import (
 from streams.discovery.providers.kubernetes_selectors import Selections
 from streams.remote.kubernetes_access import Access, from_environment
 from streams.remote.kubernetes_api import KubernetesApi, WatchEvent
+
+Labelled = tuple[str, dict[str, str]]
+"""A namespace, and the labels of a deployment's pods or the selector of a service."""
 
 
 class KubernetesProvider:
@@ -64,19 +68,27 @@ class KubernetesProvider:
         self._following.begin()
         self._known, self._place, self._selections = {}, Place(), Selections()
         for path, kind in self._by_path.items():
-            assets = self._following.all(path, partial(self._asset, kind))
+            read = self._following.all(path, partial(self._read, kind))
+            assets = tuple(self._selecting(kind, *one) for one in read)
             if kind is NODE:
                 self._place = place_of(assets)
             self._known[kind.name] = {asset.id: asset for asset in assets}
             yield from assets
 
-    def _asset(self, kind: Kind, item: dict[str, object]) -> Asset:
+    def _read(self, kind: Kind, item: Item) -> tuple[Asset, Labelled | None]:
+        """Keeps nothing: the list that it is of may be begun anew."""
         asset = asset_of(kind, self._cluster, self._place, item)
         if kind is DEPLOYMENT:
-            self._selections.workload(asset.id, *pods_labels(item))
-        if kind is not SERVICE:
+            return asset, pods_labels(item)
+        return asset, selector_of(item) if kind is SERVICE else None
+
+    def _selecting(self, kind: Kind, asset: Asset, labelled: Labelled | None) -> Asset:
+        if labelled is None:
             return asset
-        self._selections.chooser(asset.id, *selector_of(item))
+        if kind is DEPLOYMENT:
+            self._selections.workload(asset.id, *labelled)
+            return asset
+        self._selections.chooser(asset.id, *labelled)
         return asset.model_copy(update={"depends_on": self._selections.of(asset.id)})
 
     def _select_again(self) -> Iterator[Change]:
@@ -93,7 +105,7 @@ class KubernetesProvider:
 
     def _take(self, path: str, event: WatchEvent) -> Iterator[Change | Relist]:
         kind = self._by_path[path]
-        asset, known = self._asset(kind, event.item), self._known[kind.name]
+        asset, known = self._selecting(kind, *self._read(kind, event.item)), self._known[kind.name]
         now = None if event.type == "DELETED" else asset
         if now is None:
             self._selections.gone(asset.id)

@@ -342,6 +342,21 @@ async def test_a_page_that_is_no_longer_kept_begins_the_list_anew(server):
     assert sum("continue" not in r for r in server.lists("services")) == 2
 
 
+async def test_a_deployment_that_is_deleted_while_its_list_is_begun_anew_is_selected_by_nobody(server):
+    server.put(selecting("web", app="web"))
+    things = [labelled(f"web{i}", app="web") for i in range(4)]
+    for thing in things:
+        server.put(thing)
+
+    def deleted_meanwhile():
+        server.delete(things[0])
+        return 410
+
+    server.page_faults = [deleted_meanwhile]
+    web = (await listed(provider_of(server, page_objects=2)))["k8s:prod/shop/service/web"]
+    assert web.depends_on == tuple(f"k8s:prod/shop/deployment/web{i}" for i in (1, 2, 3))
+
+
 async def test_half_a_listing_is_a_failure_and_no_snapshot(server):
     for i in range(4):
         server.put(service(f"s{i}"))
