@@ -209,12 +209,27 @@ def _nothing_left(desk: Desk, row: IncidentRow, ranking: Ranking) -> None:
     page(desk, row, why, ranking.evidence())
 
 
+def _untold(desk: Desk, row: IncidentRow) -> str | None:
+    """Why this is nothing to wake a person for; None = it is. What something was tried for and in vain always is."""
+    settings, severity, facts = desk.settings, row.anomaly.severity, row.anomaly.evidence
+    if not at_least(severity, settings.page_min_severity):
+        return f"severity {severity} is below {settings.page_min_severity}"
+    seen_s = facts.get("history_s")
+    if row.tried or facts.get("never_changed") is not True or not isinstance(seen_s, int | float):
+        return None
+    if seen_s >= settings.page_after_rest_s:
+        return None
+    return (
+        f"it had been seen for {seen_s:g} s only and never to change ({settings.page_after_rest_s:g} s are asked for)"
+    )
+
+
 def page(desk: Desk, row: IncidentRow, why: str, evidence: dict[str, Scalar] | None = None) -> None:
     """The last resort. It has its own cooldown, and is policy-checked like any other action."""
     settings = desk.settings
-    if not at_least(row.anomaly.severity, settings.page_min_severity):
-        reason = f"{why}; severity {row.anomaly.severity} is below {settings.page_min_severity}, nobody is paged"
-        put_aside(desk, _without_plan(row, row.strategy), "no_strategy", reason, evidence)
+    untold = _untold(desk, row)
+    if untold is not None:
+        put_aside(desk, _without_plan(row, row.strategy), "no_strategy", f"{why}; {untold}, nobody is paged", evidence)
         return
     root = root_told(desk, row)
     if root is not None:

@@ -66,6 +66,12 @@ class HealingSettings(BaseModel):
 
     min_severity: Severity = Field(Severity.MEDIUM, description="incidents below it are not healed")
     page_min_severity: Severity = Field(Severity.HIGH, description="incidents below it never page a person")
+    page_after_rest_s: float = Field(
+        600,
+        ge=0,
+        le=604_800,
+        description="s a series must have been seen before its first change ever may page; 0 = any",
+    )
     default_mode: AutonomyMode = Field(AutonomyMode.AUTO, description="autonomy where no mode record matches")
     fits: tuple[Fit, ...] = Field(DEFAULT_FITS, description="which anomalies each strategy is meant for")
     traits: dict[str, Traits] = Field(DEFAULT_TRAITS, description="cost and blast radius per strategy id")

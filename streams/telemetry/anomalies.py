@@ -18,7 +18,7 @@ from streams.telemetry.detector import KINDS, SEVERITIES
 from streams.telemetry.facts import Facts
 from streams.telemetry.rounding import short
 from streams.telemetry.state import ACTIVITY, JUMP, LEVEL, OSCILLATION
-from streams.telemetry.trust import TRUST_MS, confidence
+from streams.telemetry.trust import confidence
 
 SURE_SAMPLES = 50
 """Samples from which the sampling interval is known well enough for an absence to be of high severity."""
@@ -100,7 +100,7 @@ def of_absence(series: Named, s: np.void, state: AnomalyState, at: int, cause_id
     return _record(
         series, state, AnomalyKind.ABSENCE, severity, "absence", int(s["absent_at"]), at,
         score=short(min(intervals * tails.LOG10_E, tails.LARGEST)), direction=Direction.NONE, value=None, expected=None,
-        slope_per_s=0.0, confidence=short(confidence(samples, float(s["last_at"] - s["first_at"]))), evidence=facts,
+        slope_per_s=0.0, confidence=short(confidence(samples)), evidence=facts,
         reason=reason, cause_id=cause_id,
     )  # fmt: skip
 
@@ -144,17 +144,12 @@ def _says(series: Named, kind: AnomalyKind, f: Facts) -> str:
     return (
         f"{series.metric} {VERBS[kind]} {f.value:.6g}{unit}, expected {f.expected:.6g} "
         f"({f.band_low:.6g} to {f.band_high:.6g}){slope}: "
-        f"score {f.worst:.1f} after {f.history_samples} samples of history{_doubt(f)}"
+        f"score {f.worst:.1f} after {f.history_samples} samples of history{_rested(f)}"
     )
 
 
-def _doubt(f: Facts) -> str:
-    if not f.unproven:
-        return ""
-    return (
-        f"; in {f.history_s:.6g} s it had never changed, so until it was seen for {TRUST_MS / 1000.0:.0f} s "
-        "this is of medium severity at most"
-    )
+def _rested(f: Facts) -> str:
+    return f", in which it had not changed for {f.history_s:.6g} s" if f.never_changed else ""
 
 
 def _end(f: Facts) -> str:

@@ -87,7 +87,7 @@ class Detector:
     def confidence(self) -> float:
         """0-1, of the open incident or the last one (`trust.confidence`)."""
         s = self.state
-        return trust.confidence(s.samples - s.age, float(s.started_at - s.first_at))
+        return trust.confidence(s.samples - s.age)
 
 
 class AnomalyDetector(Detector):

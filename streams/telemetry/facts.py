@@ -15,7 +15,7 @@ from streams.telemetry.record import SeriesRecord
 from streams.telemetry.rounding import LEAST, MOST, rounded, short
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import NORMAL
-from streams.telemetry.trust import confidence, is_unproven
+from streams.telemetry.trust import confidence
 
 Long = Annotated[int, "<i8"]
 Double = Annotated[float, "<f8"]
@@ -48,8 +48,6 @@ class Facts:
     history_samples: Long
     never_changed: Long
     """All samples before the incident were equal."""
-    unproven: Long
-    """`trust.is_unproven`"""
     value: Double
     worst: Double
     slope: Double
@@ -127,10 +125,9 @@ def write_facts(
     n = s.samples - s.age
     f.history_samples = n
     f.never_changed = int(s.change <= 0.0 and change != RECOGNISED)
-    f.unproven = int(is_unproven(s))
     f.is_unrounded = 0
+    f.confidence = _short(f, powers, confidence(n))
     seen_ms = float(max(s.started_at - s.first_at, 0))  # a series that turned out to count began anew since
-    f.confidence = _short(f, powers, confidence(n, seen_ms))
     f.history_s = _short(f, powers, seen_ms / 1000.0)
     f.score = _short(f, powers, 1.0 * s.worst)
     f.expected = _short(f, powers, m.expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kit.kernel import kernel
-from streams.telemetry import counter, flapping, incident, rarity, reading, season, stamps, trust
+from streams.telemetry import counter, flapping, incident, rarity, reading, season, stamps
 from streams.telemetry.counter import COUNTER, FIRST, GAUGE, LEVEL_AGAIN, NO_RATE, WAITING
 from streams.telemetry.incident import ACCEPTED, CHANGED, NONE, OPENED, RECOGNISED, RETURNED
 from streams.telemetry.record import QUANTUM, RING, SeriesRecord
@@ -15,8 +15,6 @@ from streams.telemetry.state import NO_TRIGGER, NORMAL
 LARGEST_VALUE = 1e30
 """A reading beyond it is an error of the source, and its square would leave the range of a double."""
 RING_LIMIT = 32_000.0
-MEDIUM = 1
-"""Index in `detector.SEVERITIES`."""
 SEASON_SAMPLES = 10
 """Samples from which the sampling interval is known well enough for a season."""
 
@@ -150,10 +148,7 @@ def _carry_on(s: SeriesRecord, m: ReadingRecord) -> None:
 
 @kernel
 def _grade(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, score: float) -> bool:
-    """Severity by the worst seen so far; where incidents recur, by how rare this one is. True if it rose.
-
-    The first change of a series that was seen for a short time only is of medium severity at most.
-    """
+    """Severity by the worst seen so far; where incidents recur, by how rare this one is. True if it rose."""
     p = incident.deviation_score(s, m)
     if s.openings >= 2.0:
         p = min(p, max(score, c.enter_score))
@@ -161,6 +156,5 @@ def _grade(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, score: float) -
         return False
     s.worst = p
     before = s.severity
-    grade = int(p >= c.medium_score) + int(p >= c.high_score) + int(p >= c.critical_score)
-    s.severity = min(grade, MEDIUM) if trust.is_unproven(s) else grade
+    s.severity = int(p >= c.medium_score) + int(p >= c.high_score) + int(p >= c.critical_score)
     return s.severity > before

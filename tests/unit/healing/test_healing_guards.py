@@ -599,3 +599,20 @@ def test_the_members_of_a_pool_follow_the_registry_and_are_not_looked_for_again(
     seen("b", make_bench.asset("b", state=AssetState.REMOVED))
     seen("a", None)
     assert members_of(pool, world, settings) == ()
+
+
+def test_the_first_move_of_what_was_seen_for_a_minute_pages_nobody(bench):
+    """An idle host's traffic: critical by its own past, which is a minute long."""
+    new = {"never_changed": True, "history_s": 60.0}
+    (told,) = bench.anomaly(metric="disk", evidence=new)
+    assert told.status is RemediationStatus.SUPPRESSED
+    assert "seen for 60 s only and never to change (600 s are asked for), nobody is paged" in told.reason
+    known = bench.anomaly("svc-beta", metric="disk", evidence=new | {"history_s": 600.0})
+    assert known[-1].strategy == "page"
+
+
+def test_what_was_healed_in_vain_is_told_a_person_however_new_it_is(make_bench):
+    bench = make_bench(HealingSettings(max_retries=0)).golden()
+    order = bench.anomaly(evidence={"never_changed": True, "history_s": 60.0})[-1]
+    told = bench.outcome(order, 1, succeeded=False)
+    assert bench.statuses(told)[-1] == "page:executing"

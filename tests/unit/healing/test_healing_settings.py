@@ -25,6 +25,12 @@ def unfit(bench) -> str:
     return bench.statuses(bench.anomaly(severity=Severity.MEDIUM, metric="disk"))[-1]
 
 
+def first_move(bench) -> str:
+    """Of what nothing heals, critical, a minute after it was first seen."""
+    evidence = {"never_changed": True, "history_s": 60.0}
+    return bench.statuses(bench.anomaly(metric="disk", evidence=evidence))[-1]
+
+
 def expected_success(bench) -> str:
     return str(bench.anomaly()[0].evidence["expected_success"])
 
@@ -186,6 +192,7 @@ def first_status_of(told) -> str:
 CASES = [
     ({"min_severity": Severity.HIGH}, medium),
     ({"page_min_severity": Severity.MEDIUM}, unfit),
+    ({"page_after_rest_s": 60}, first_move),
     ({"default_mode": AutonomyMode.OBSERVE}, first_status),
     ({"fits": (Fit(strategy="failover", metrics=("error*",)),)}, first_status),
     ({"traits": {"failover": Traits(cost=1, blast_radius=1)}}, first_status),
