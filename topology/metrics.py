@@ -60,6 +60,7 @@ class LayerCollector(Collector):
         yield self._by_partition("maestro_lag_messages", "messages not committed yet", "lag")
         yield self._by_partition("maestro_commit_age_seconds", "seconds since the commit moved", "commit_age_s")
         yield self._unknown_assets()
+        yield self._resilience()
         partitions = GaugeMetricFamily("maestro_partitions", "partitions held by this worker", labels=["layer"])
         for worker in self._workers:
             partitions.add_metric([worker.card.name], len(worker.runner.owned))
@@ -95,6 +96,20 @@ class LayerCollector(Collector):
             counts = [ask() for machine in machines if (ask := getattr(machine, "unknown_assets", None))]
             if counts:
                 family.add_metric([worker.card.name], sum(counts))
+        return family
+
+    def _resilience(self) -> Metric:
+        family = GaugeMetricFamily(
+            "maestro_resilience_score",
+            "0-1: mean of a Beta posterior over the faults put on a pool on purpose, passed = healed in time",
+            labels=["layer", "tenant", "pool"],
+        )
+        for worker in self._workers:
+            for owned in list(worker.runner.owned.values()):
+                machine = getattr(owned, "machine", None)
+                ask = getattr(getattr(machine, "layer", None), "resilience", None)
+                for (tenant, pool), score in sorted(ask(machine.rows).items()) if ask and machine else ():
+                    family.add_metric([worker.card.name, tenant, pool], score)
         return family
 
     def _by_partition(self, name: str, meaning: str, field: str) -> Metric:

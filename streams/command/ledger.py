@@ -31,10 +31,10 @@ class Entry:
 
     @property
     def threads(self) -> tuple[str, ...]:
-        """What this record belongs to besides its cause: an incident, that of its probable root, an action, a job."""
+        """What this record belongs to besides its cause: an incident (its root's, its fault's), an action, a job."""
         found = [getattr(self.record, name, None) for name in ("incident_id", "action_id")]
         if isinstance(self.record, Remediation):
-            found.append(self.record.evidence.get("group_root_incident_id"))
+            found += [self.record.evidence.get(f"{name}_incident_id") for name in ("group_root", "inoculation")]
         if isinstance(self.record, RoutingDecision | JobOutcome):
             found.append(f"job:{self.record.job_id}")
         if isinstance(self.record, JobRequest):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from schemas.records import Remediation
+from streams.healing.inoculation.rows import InoculatingRow, InoculationRow, Phase
 from streams.healing.state import (
     ActionRow,
     AssetRow,
@@ -47,7 +48,12 @@ def action_key(action_id: str) -> str:
     return row_key("action", action_id)
 
 
+def inoculation_key(pool: str) -> str:
+    return row_key("inoculation", pool)
+
+
 PAUSED_KEY = row_key("paused")
+INOCULATING_KEY = row_key("inoculating")
 
 
 @dataclass(slots=True)
@@ -93,6 +99,22 @@ class Draft:
 
     def paused(self) -> PausedRow:
         return self._get(PAUSED_KEY, PausedRow) or PausedRow()
+
+    def inoculation(self, pool: str) -> InoculationRow | None:
+        return self._get(inoculation_key(pool), InoculationRow)
+
+    def inoculating(self) -> InoculationRow | None:
+        """The experiment that is under way."""
+        row = self._get(INOCULATING_KEY, InoculatingRow)
+        return self.inoculation(row.pool) if row is not None else None
+
+    def put_inoculation(self, row: InoculationRow) -> None:
+        """An experiment is under way as long as its row is not idle."""
+        self.put(inoculation_key(row.pool), row)
+        if row.phase is not Phase.IDLE:
+            self.put(INOCULATING_KEY, InoculatingRow(pool=row.pool))
+        elif (active := self._get(INOCULATING_KEY, InoculatingRow)) is not None and active.pool == row.pool:
+            self.drop(INOCULATING_KEY)
 
     def put_incident(self, row: IncidentRow) -> IncidentRow:
         self.put(incident_key(row.id), row)

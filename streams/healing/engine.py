@@ -19,12 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from schemas.records import ActionOutcome, Anomaly, PolicyRecord
-from streams.healing import failback, intake, state, verification
+from schemas.records import ActionOutcome, Anomaly, Performance, PolicyRecord
+from streams.healing import failback, intake, state, timers, verification
 from streams.healing.desk import Desk
-from streams.healing.draft import PAUSED_KEY, Draft
-from streams.healing.holding import put_aside
-from streams.healing.planning import diagnose, give_up, settle_approval
+from streams.healing.draft import INOCULATING_KEY, PAUSED_KEY, Draft
+from streams.healing.inoculation import experiment, score
+from streams.healing.inoculation.rows import InoculationRow
+from streams.healing.inoculation.watch import watch
+from streams.healing.planning import diagnose, settle_approval
 from streams.healing.ports import ResponseStrategy
 from streams.healing.settings import HealingSettings
 from streams.healing.state import AssetRow, HealingRow, IncidentRow, IncidentState, PoolRow
@@ -73,6 +75,7 @@ class SelfHealingOrchestrator:
         if row is not None:
             verification.on_outcome(desk, row, outcome)
         failback.on_outcome(desk, desk.draft.asset(outcome.asset_id), outcome)
+        experiment.on_outcome(desk, outcome)
         return _finish(desk)
 
     def on_policy(
@@ -87,9 +90,21 @@ class SelfHealingOrchestrator:
             expires = record.approval.expires_at
             if expires is None or expires > now:
                 _on_approval(desk, record.approval.action_id, record.approval.approved, record.approval.by)
+                experiment.on_approval(desk, record.approval.action_id)
         if record.pause is not None:
             _on_pause(desk)
         return _finish(desk)
+
+    def on_figures(
+        self, rows: Mapping[str, HealingRow], world: World, figures: Performance, now: int, cause_id: str
+    ) -> Step[HealingRow]:
+        """Of no account unless faults are put on assets on purpose (`inoculation`)."""
+        if not self.settings.inoculation.pools and INOCULATING_KEY not in rows:
+            return Step()
+        desk = self._desk(rows, world, now, cause_id)
+        experiment.arm(desk, figures.asset_id)
+        watch(desk, figures)
+        return desk.draft.step()
 
     def on_pause_removed(
         self, rows: Mapping[str, HealingRow], world: World, now: int, cause_id: str
@@ -111,9 +126,11 @@ class SelfHealingOrchestrator:
         desk = self._desk(rows, world, now, _cause_of(row))
         match row:
             case IncidentRow():
-                _incident_due(desk, row)
+                timers.on_due(desk, row)
             case AssetRow():
                 failback.on_due(desk, row)
+            case InoculationRow():
+                experiment.on_due(desk, row)
             case PoolRow():
                 desk.draft.put_pool(row.model_copy(update={"storm_until": None}))
             case _:
@@ -125,6 +142,8 @@ def _cause_of(row: HealingRow | None) -> str:
     """A timer's cause is the step that set it."""
     if isinstance(row, IncidentRow):
         return row.last_record_id or row.anomaly.id
+    if isinstance(row, InoculationRow):
+        return row.last_record_id or "timer"
     return row.drain.record_id if isinstance(row, AssetRow) and row.drain is not None else "timer"
 
 
@@ -134,32 +153,8 @@ def _finish(desk: Desk) -> Step[HealingRow]:
         row = desk.draft.incident(incident_id)
         if row is not None and row.is_open and row.state is IncidentState.SUPPRESSED:
             diagnose(desk, row)
+    watch(desk)
     return desk.draft.step()
-
-
-def _incident_due(desk: Desk, row: IncidentRow) -> None:
-    lease = desk.draft.asset(row.asset_id).lease
-    if row.state in state.AT_WORK and (lease is None or lease.incident_id != row.id):
-        put_aside(desk, row, "lease", f"the lease on {row.asset_id} ran out and was taken by another incident")
-        return
-    match row.state:
-        case IncidentState.ACTING:
-            verification.on_no_outcome(desk, row)
-        case IncidentState.VERIFYING:
-            verification.on_look(desk, row)
-        case IncidentState.DIAGNOSING if row.held_by == "approval":
-            waited = f"no approval of {row.strategy} within {desk.settings.approval_ttl_s:g} s"
-            diagnose(desk, give_up(desk, row, waited))
-        case IncidentState.SUPPRESSED if row.is_open and row.held_by in RETRIED:
-            diagnose(desk, row)
-        case IncidentState.DIAGNOSING:
-            diagnose(desk, row)
-        case _:
-            intake.forget(desk, row)
-
-
-RETRIED = ("storm", "cap", "budget", "cooldown", "pause")
-"""Guards whose end is a time; the other reasons of a suppression last until the incident closes."""
 
 
 def _on_approval(desk: Desk, action_id: str, approved: bool, by: str) -> None:
@@ -216,6 +211,8 @@ class HealingLayer:
                 return Step()
 
     def on_view(self, rows: Mapping[str, HealingRow], view: World, event: Event, now: int) -> Step[HealingRow]:
+        if isinstance(event.value, Performance):
+            return self.orchestrator.on_figures(rows, view, event.value, now, event.cause_id)
         if isinstance(event.value, PolicyRecord):
             return self.orchestrator.on_policy(rows, view, event.value, now, event.cause_id)
         if event.topic == "assets" and event.value is None:
@@ -229,6 +226,10 @@ class HealingLayer:
 
     def on_timer(self, rows: Mapping[str, HealingRow], view: World, key: str, now: int) -> Step[HealingRow]:
         return self.orchestrator.on_timer(rows, view, key, now)
+
+    def resilience(self, rows: Mapping[str, HealingRow]) -> dict[tuple[str, str], float]:
+        """(tenant, pool) -> score, as of its last experiment. May be asked from another thread."""
+        return score.of_pools(list(rows.values()))
 
     def encode_row(self, row: HealingRow) -> bytes:
         return state.encode_row(row)

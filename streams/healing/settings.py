@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.records import AnomalyKind, AutonomyMode, Direction, Severity
+from streams.healing.inoculation.settings import InoculationSettings
 
 PAGE = "page"
 """Id of the strategy of last resort: tell a person."""
@@ -128,6 +129,9 @@ class HealingSettings(BaseModel):
         description="s between the onsets of incidents of one group; 0 = same ms [alert grouping: commonly 5 min]",
     )
     group_hops: int = Field(5, ge=0, le=20, description="dependencies followed upstream to a probable root; 0 = none")
+    inoculation: InoculationSettings = Field(
+        default_factory=InoculationSettings, description="faults on purpose, to see whether they are healed"
+    )
     retention_s: float = Field(86_400, ge=60, le=31_536_000, description="s an ended incident is remembered")
     pool_label: str = Field("pool", description="label that names an asset's pool; without it: tenant and kind")
     runbook_label: str = Field("runbook", description="label that names an asset's runbook")

@@ -9,6 +9,8 @@
 | ["history", strategy] | `HistoryRow` successes and failures |
 | ["action", action] | `ActionRow` whose approval is waited for |
 | ["paused"] | `PausedRow` incidents held by a pause |
+| ["inoculation", pool] | `InoculationRow` the pool's experiments (`inoculation/`) |
+| ["inoculating"] | `InoculatingRow` the pool with the experiment that is under way |
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas.records import Action, Anomaly, PolicyVerdict, Record
+from streams.healing.inoculation.rows import InoculatingRow, InoculationRow
 
 VERSION = b"1"
 """First byte of a row. Raise it when saved rows of an older version would be misread, and say so in the changelog."""
@@ -158,7 +161,17 @@ class PausedRow(Record):
     incident_ids: tuple[str, ...] = ()
 
 
-HealingRow = IncidentRow | AssetRow | PoolRow | CooldownRow | HistoryRow | ActionRow | PausedRow
+HealingRow = (
+    IncidentRow
+    | AssetRow
+    | PoolRow
+    | CooldownRow
+    | HistoryRow
+    | ActionRow
+    | PausedRow
+    | InoculationRow
+    | InoculatingRow
+)
 _ROWS: TypeAdapter[HealingRow] = TypeAdapter(Annotated[HealingRow, Field(discriminator="row")])
 
 
@@ -186,5 +199,7 @@ def due_at(row: HealingRow) -> int | None:
             return row.storm_until
         case CooldownRow():
             return row.until_at
+        case InoculationRow():
+            return row.due_at
         case _:
             return None

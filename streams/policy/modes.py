@@ -26,6 +26,14 @@ def autonomy(world: World, strategy: str, tenant: str, environment: str, default
     return AutonomyMode.OBSERVE if best.mode.mode is AutonomyMode.UNKNOWN else best.mode.mode
 
 
+def autonomy_by_name(world: World, strategy: str, tenant: str, environment: str) -> AutonomyMode:
+    """`autonomy` of what may only happen where a rule names its strategy; any other rule, or none, is `suggest`."""
+    best = _mode_record(world, strategy, tenant, environment)
+    if best is None or best.mode is None or best.mode.strategy != strategy:
+        return AutonomyMode.SUGGEST
+    return AutonomyMode.OBSERVE if best.mode.mode is AutonomyMode.UNKNOWN else best.mode.mode
+
+
 def paused(world: World, asset: Asset | str, now: int) -> str | None:
     """Who holds effects on this asset back, comma separated in name order; None = nobody.
 

@@ -9,6 +9,14 @@ from typing import Any
 import pytest
 
 from streams.atleastonce import Metrics
+from streams.healing.draft import inoculation_key
+from streams.healing.engine import HealingLayer
+from streams.healing.inoculation.rows import InoculationRow
+from streams.healing.settings import HealingSettings
+from streams.kit.ids import row_key
+from streams.kit.partition import Partition
+from streams.policy.gate import PolicyGate
+from streams.policy.settings import PolicySettings
 from streams.runtime.runner import Counters
 from topology.metrics import COUNTERS, serving
 from topology.tables import LAYER_BY_NAME
@@ -49,3 +57,15 @@ def test_every_declared_metric_has_a_meaning_and_a_unit_in_its_name() -> None:
 def test_a_taken_port_is_an_error_and_not_a_silent_absence() -> None:
     with serving([], "127.0.0.1", 0) as port, pytest.raises(OSError), serving([], "127.0.0.1", port):
         pass
+
+
+def test_the_resilience_score_of_a_pool_is_on_the_page() -> None:
+    layer = HealingLayer(HealingSettings(), PolicyGate((), None, PolicySettings()))
+    pool = row_key("label", "acme", "web")
+    row = InoculationRow(pool=pool, passed=3.0, failed=1.0)
+    machine = Partition(layer, layer.new_view(), {inoculation_key(pool): row})
+    runner = SimpleNamespace(counters=Counters(), owned={0: SimpleNamespace(machine=machine)})
+    healing = SimpleNamespace(card=LAYER_BY_NAME["healing"], app=SimpleNamespace(metrics=Metrics()), runner=runner)
+    line = 'maestro_resilience_score{layer="healing",pool="web",tenant="acme"} 0.666'
+    assert line in page(healing)
+    assert "maestro_resilience_score{" not in page(worker())

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from schemas.records import AutonomyMode, RegisteredAsset, Remediation
 from streams.healing.questions import beyond_us, may, needs_approval, question, unmet
 from streams.healing.settings import PAGE
+from streams.healing.strategies.inoculation import INOCULATION, only_lifts
 from streams.kit.world import World
 from streams.policy.attributes import environment_of
-from streams.policy.modes import approval, approval_used, autonomy, mode_used, named, paused, pauses_used
+from streams.policy.modes import (
+    approval,
+    approval_used,
+    autonomy,
+    autonomy_by_name,
+    mode_used,
+    named,
+    paused,
+    pauses_used,
+)
 from streams.policy.port import Point, PolicyHook
 
 
@@ -23,6 +33,8 @@ class Clearance:
 
     def refusal(self, order: Remediation, world: World, now: int) -> str | None:
         """Why it must not be done now; None = it may. `now` in event time ms."""
+        if only_lifts(order):
+            return None
         source = world.assets.get(order.asset_id)
         holders = paused(world, source if source is not None else order.asset_id, now)
         if holders is not None:
@@ -44,7 +56,10 @@ class Clearance:
         self, order: Remediation, world: World, source: RegisteredAsset | None, obligations: tuple[str, ...], now: int
     ) -> str | None:
         tenant, environment = (source.tenant or "", environment_of(source)) if source is not None else ("", "")
-        mode = autonomy(world, order.strategy, tenant, environment, self.default_mode)
+        if order.strategy == INOCULATION:
+            mode = autonomy_by_name(world, order.strategy, tenant, environment)
+        else:
+            mode = autonomy(world, order.strategy, tenant, environment, self.default_mode)
         if mode in (AutonomyMode.OBSERVE, AutonomyMode.SUGGEST):
             used = named(mode_used(world, order.strategy, tenant, environment))
             return f"mode of {order.strategy} is now {mode}{f' ({used})' if used else ''}"

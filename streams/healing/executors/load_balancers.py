@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from schemas.records import RegisteredAsset
 from streams.healing.executors.settings import LoadBalancerSpec
 from streams.healing.ports import Effect, ExecutionError, Order, RefusedError
-from streams.healing.strategies.declared import LIMIT, SERVER, SWITCH, endpoint
+from streams.healing.strategies.declared import LIMIT, SERVER, STANDBY, SWITCH, endpoint
 from streams.healing.strategies.throttle import LIFT, THROTTLE
 from streams.remote.haproxy import HAProxyError, HAProxyRefusedError, HAProxyRuntime, ServerOrder
 from streams.remote.haproxy_answers import DRAIN, MAINTENANCE, ServerState
 
-STANDBY = "standby"
-"""Label `standby: "true"`: a failover may take the server out of maintenance, and its failback puts it back."""
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 
 
@@ -85,7 +83,7 @@ class LoadBalancers:
                 await source.runtime.command(f"shutdown sessions server {'/'.join(source.words)}")
             state = await _state_of(source)
         except HAProxyError as error:
-            raise _told(error) from error
+            raise told(error) from error
         if not state.admin & (DRAIN | MAINTENANCE):
             raise ExecutionError(f"{source.text} still takes work after the order to {wanted.value}")
         return f"{source.text} is in {wanted.value}"
@@ -103,7 +101,7 @@ class LoadBalancers:
             if target is not None and _is_standby(order.destination):
                 await target.runtime.set_state(*target.server, ServerOrder.MAINTENANCE)
         except HAProxyError as error:
-            raise _told(error) from error
+            raise told(error) from error
         return f"{source.text} is ready"
 
     async def _switch(self, source: RegisteredAsset | None, target: RegisteredAsset | None) -> str | None:
@@ -154,12 +152,12 @@ async def set_entry(at: Place, map_name: str, key: str, value: str) -> None:
             await at.runtime.command(f"add map {map_name} {key} {value}")
         answer = await at.runtime.command(f"get map {map_name} {key}")
     except HAProxyError as error:
-        raise _told(error) from error
+        raise told(error) from error
     if f'value="{value}"' not in answer:
         raise ExecutionError(f"{at.text}: the map says {answer[:200]!r} and not {value}")
 
 
-def _told(error: HAProxyError) -> ExecutionError:
+def told(error: HAProxyError) -> ExecutionError:
     """What HAProxy refused was not done; of what was cut off nobody knows."""
     return (RefusedError if isinstance(error, HAProxyRefusedError) else ExecutionError)(str(error))
 
@@ -178,7 +176,7 @@ class WeighExecutor:
         try:
             await at.runtime.set_weight(*at.server, weight)
         except HAProxyError as error:
-            raise _told(error) from error
+            raise told(error) from error
         return Effect(f"{at.text} has weight {weight}")
 
 
@@ -207,4 +205,4 @@ async def _lift(at: Place) -> None:
         if "found=yes" in await at.runtime.command(f"get map {at.spec.limit_map} {at.words[0]}"):
             await at.runtime.command(f"del map {at.spec.limit_map} {at.words[0]}")
     except HAProxyError as error:
-        raise _told(error) from error
+        raise told(error) from error

@@ -25,6 +25,7 @@ class RestartExecutor:
         self._delivery = delivery
         self._settings: ExecutorSettings = delivery.settings
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
     async def execute(self, order: Order) -> Effect:
         process = endpoint(order.asset, PROCESS)
@@ -41,14 +42,47 @@ class RestartExecutor:
         return Effect(detail + await self._wait_until_well(health_url))
 
     async def _restart_process(self, name: str) -> str:
+        spec = self._spec(name)
+        async with self._lock(name):
+            old = find(spec)
+            how = await self._stop(old) if old is not None else "it was not running"
+            child = await self._run(name, spec)
+        return f"process {name} was restarted as pid {child.pid} ({how})"
+
+    def kill(self, name: str) -> str:
+        """SIGKILL, on purpose."""
+        process = find(self._spec(name))
+        if process is None:
+            raise RefusedError(f"process {name} does not run")
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            raise RefusedError(f"process {name} has just ended") from None
+        except psutil.AccessDenied as error:
+            raise RefusedError(f"pid {process.pid} cannot be killed: {error}") from error
+        return f"process {name} (pid {process.pid}) was killed on purpose"
+
+    async def start_if_gone(self, name: str) -> str:
+        """Under the lock of its restarts, so that it never runs twice."""
+        spec = self._spec(name)
+        async with self._lock(name):
+            process = find(spec)
+            if process is not None:
+                return f"process {name} runs as pid {process.pid}"
+            return f"process {name} was started as pid {(await self._run(name, spec)).pid}"
+
+    def _spec(self, name: str) -> ProcessSpec:
         spec = self._settings.processes.get(name)
         if spec is None:
             raise RefusedError(f"process {name!r} is not among the settings' processes")
-        old = find(spec)
-        how = await self._stop(old) if old is not None else "it was not running"
-        child = await asyncio.to_thread(_start, spec)
-        self._started[name] = child
-        return f"process {name} was restarted as pid {child.pid} ({how})"
+        return spec
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    async def _run(self, name: str, spec: ProcessSpec) -> subprocess.Popen[bytes]:
+        child = self._started[name] = await asyncio.to_thread(_start, spec)
+        return child
 
     async def _stop(self, process: psutil.Process) -> str:
         try:

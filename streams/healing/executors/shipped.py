@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streams.healing.executors.control import ControlExecutor, FailoverExecutor
 from streams.healing.executors.delivery import Delivery
+from streams.healing.executors.inoculation import Faults, InoculationExecutor
 from streams.healing.executors.kubernetes import CHANGES, KubernetesExecutor
 from streams.healing.executors.load_balancers import LimitExecutor, LoadBalancers, WeighExecutor
 from streams.healing.executors.processes import RestartExecutor
@@ -14,12 +15,15 @@ from streams.healing.executors.settings import ExecutorSettings
 from streams.healing.executors.terraform import TerraformPlanExecutor
 from streams.healing.executors.webhook import WebhookExecutor
 from streams.healing.ports import Executor
+from streams.healing.strategies.inoculation import INJECT, LIFT_FAULT
 from streams.healing.strategies.throttle import LIFT, THROTTLE
 
 
 def shipped_executors(settings: ExecutorSettings) -> dict[str, Executor]:
     """Raises RunbookError if a runbook cannot be used: better at start than in an incident."""
     delivery, balancers = Delivery(settings), LoadBalancers(settings.load_balancers)
+    restart = RestartExecutor(delivery)
+    faults = Faults(settings.load_balancers, restart)
     return by_type(
         (
             FailoverExecutor(delivery, balancers, "failover"),
@@ -28,7 +32,9 @@ def shipped_executors(settings: ExecutorSettings) -> dict[str, Executor]:
             WeighExecutor(settings.load_balancers),
             LimitExecutor(settings.load_balancers, THROTTLE),
             LimitExecutor(settings.load_balancers, LIFT),
-            RestartExecutor(delivery),
+            restart,
+            InoculationExecutor(faults, INJECT),
+            InoculationExecutor(faults, LIFT_FAULT),
             RunbookExecutor(delivery, load(settings.runbook_dirs)),
             WebhookExecutor(delivery),
             TerraformPlanExecutor(settings.terraform_workspaces),

@@ -715,3 +715,111 @@ async def test_health_is_looked_at_as_often_as_set(make_runner, world, server):
     often = settings.model_copy(update={"health_poll_s": 0.01})
     await make_runner(often).run(restart, world)
     assert server.looks > rarely
+
+
+# --- faults on purpose ------------------------------------------------------------------------------------------
+
+
+FAULT = {"kind": "process", "place": "process:web"}
+INJECT = order(Action(type="inoculate", target_id="a", parameters=FAULT), strategy="inoculation", action_id="put-on")
+LIFT = order(
+    Action(type="lift_inoculation", target_id="a", parameters=FAULT),
+    strategy="inoculation", action_id="lift", fencing_epoch=2,
+)  # fmt: skip
+NAMED = {"mode": ModeRule(strategy="inoculation", mode=AutonomyMode.AUTO)}
+
+
+def inoculated(make_bench, make_runner, world, child, **fields):
+    """(runner, spec) for an asset with a process that runs, in a world that allows inoculations."""
+    spec, port = child("polite")
+    world.assets["a"] = processed(make_bench, port)
+    world.policies["mode"] = record("mode", **NAMED)
+    return make_runner(ExecutorSettings(**QUICK, processes={"web": spec}), **fields), spec
+
+
+async def test_a_process_is_killed_on_purpose_and_runs_again_when_the_fault_is_lifted(
+    make_runner, world, make_bench, child
+):
+    runner, spec = inoculated(make_bench, make_runner, world, child)
+    old = start(spec)
+    outcome = await runner.run(INJECT, world)
+    assert outcome.succeeded, outcome.detail
+    assert outcome.detail == f"process web (pid {old.pid}) was killed on purpose"
+    assert old.wait(5) == -9
+    lifted = await runner.run(LIFT, world)
+    assert (lifted.succeeded, lifted.rolled_back) == (True, True), lifted.detail
+    fresh = int(spec.pid_file.read_text())
+    assert psutil.pid_exists(fresh)
+    again = LIFT.model_copy(update={"action_id": "lift-2", "fencing_epoch": 3})
+    assert (await runner.run(again, world)).detail == f"process web runs as pid {fresh}"
+
+
+async def test_a_process_that_healing_started_is_left_as_it_is(make_runner, world, make_bench, child):
+    runner, spec = inoculated(make_bench, make_runner, world, child)
+    start(spec)
+    await runner.run(INJECT, world)
+    healing = order(Action(type="restart", target_id="a"), action_id="heal", fencing_epoch=2)
+    lift = LIFT.model_copy(update={"fencing_epoch": 3})
+    # The order to lift comes while the restart waits for the health URL: both are under way, and one process runs.
+    healed, lifted = await asyncio.gather(runner.run(healing, world), runner.run(lift, world))
+    assert healed.succeeded, healed.detail
+    assert f"restarted as pid {spec.pid_file.read_text().strip()}" in healed.detail
+    assert lifted.succeeded, lifted.detail
+
+
+async def test_of_an_experiment_that_is_over_no_fault_is_put_on(make_runner, world, make_bench, child):
+    runner, spec = inoculated(make_bench, make_runner, world, child)
+    process = start(spec)
+    assert (await runner.run(LIFT.model_copy(update={"fencing_epoch": 1}), world)).succeeded
+    outcome = await runner.run(INJECT, world)
+    assert outcome.detail == "refused: the experiment is over already"
+    assert process.poll() is None
+
+
+async def test_an_injection_that_a_crash_cut_off_is_not_repeated_a_lifting_is(
+    make_runner, world, make_bench, child, tmp_path
+):
+    log = MemoryOutcomeLog()
+    runner, spec = inoculated(make_bench, make_runner, world, child, log=log)
+    process = start(spec)
+    log.begin(INJECT.action_id)
+    log.begin(LIFT.action_id)
+    assert (await runner.run(INJECT, world)).detail.startswith("interrupted before its outcome was known")
+    assert process.poll() is None
+    assert (await runner.run(LIFT, world)).succeeded
+
+
+@pytest.mark.parametrize("rule", [None, {"mode": ModeRule(strategy="*", tenant="acme", mode=AutonomyMode.AUTO)}])
+async def test_a_fault_needs_a_mode_record_that_names_it_also_at_execution(make_runner, world, make_bench, child, rule):
+    runner, spec = inoculated(make_bench, make_runner, world, child)
+    world.policies.clear()
+    if rule is not None:
+        world.policies["mode"] = record("mode", **rule)
+    process = start(spec)
+    assert (await runner.run(INJECT, world)).detail.startswith("refused: mode of inoculation is now suggest")
+    assert process.poll() is None
+
+
+async def test_a_pause_forbids_the_fault_and_never_its_lifting(make_runner, world, make_bench, child):
+    runner, _ = inoculated(make_bench, make_runner, world, child, policy=make_bench.Deny())
+    world.policies["pause"] = record("pause", pause=Pause(holder="ada"))
+    assert "paused by ada" in (await runner.run(INJECT, world)).detail
+    assert (await runner.run(LIFT, world)).succeeded
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ({"kind": "process", "place": "process:other"}, "does not declare 'process:other' any more"),
+        ({"kind": "disk", "place": "process:web"}, "a fault of kind 'disk' is not known"),
+        ({}, "a fault of kind None is not known"),
+    ],
+)
+async def test_a_fault_is_put_on_what_the_asset_declares_and_nothing_else(
+    make_runner, world, make_bench, child, fault, word
+):
+    runner, _ = inoculated(make_bench, make_runner, world, child)
+    action = Action(type="inoculate", target_id="a", parameters=fault)
+    detail = (await runner.run(INJECT.model_copy(update={"actions": (action,)}), world)).detail
+    assert detail.startswith("refused: ")
+    assert word in detail

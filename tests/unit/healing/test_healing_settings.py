@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.records import AutonomyMode, Endpoint, Severity
+from streams.healing.inoculation.settings import InoculationSettings
 from streams.healing.settings import Fit, HealingSettings, Traits
 
 
@@ -189,6 +190,13 @@ def first_status_of(told) -> str:
     return str(told[-1].evidence.get("group_root_incident_id"))
 
 
+def inoculated(bench) -> str:
+    server = Endpoint(type="haproxy", url="haproxy:edge/web/a")
+    bench.register(bench.asset("a", labels={"pool": "web"}, endpoints=(server,)))
+    bench.performance("a")
+    return " ".join(bench.statuses(bench.advance(200_000)))
+
+
 CASES = [
     ({"min_severity": Severity.HIGH}, medium),
     ({"page_min_severity": Severity.MEDIUM}, unfit),
@@ -225,6 +233,7 @@ CASES = [
     ({"max_destinations": 1}, first_choice_denied),
     ({"group_window_s": 100}, chained),
     ({"group_hops": 1}, chained),
+    ({"inoculation": InoculationSettings(pools=("web",))}, inoculated),
     ({"retention_s": 60}, forgotten),
     ({"pool_label": "team"}, in_pool),
     ({"runbook_label": "playbook"}, by_label),
