@@ -66,6 +66,9 @@ class RestartExecutor:
         """Under the lock of its restarts, so that it never runs twice."""
         spec = self._spec(name)
         async with self._lock(name):
+            ours = self._started.get(name)
+            if ours is not None and ours.poll() is None:  # Its command line is not there to be read at once.
+                return f"process {name} runs as pid {ours.pid}"
             process = find(spec)
             if process is not None:
                 return f"process {name} runs as pid {process.pid}"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from haproxy_process import HAProxy, haproxy
 
-from schemas.records import Action, Endpoint, RegisteredAsset, Remediation
+from schemas.records import Action, AutonomyMode, Endpoint, ModeRule, PolicyRecord, RegisteredAsset, Remediation
 from streams.healing.executors.clearance import Clearance
 from streams.healing.executors.runner import ActionRunner
 from streams.healing.executors.settings import ExecutorSettings, LoadBalancerSpec
@@ -76,13 +76,19 @@ class Site:
             found[body if status == 200 else str(status)] += 1
         return found
 
-    async def act(self, kind: str, target: str, **parameters: object) -> str:
+    async def inoculate(self, kind: str, target: str, url: str = "", experiment: str = "e") -> str:
+        place = url or f"haproxy:edge/web/{target}"
+        return await self.act(kind, target, strategy="inoculation", incident=experiment, kind="haproxy", place=place)
+
+    async def act(
+        self, action: str, target: str, *, strategy: str = "", incident: str = "i", **parameters: object
+    ) -> str:
         self.number += 1
-        action = Action.model_validate({"type": kind, "target_id": target, "parameters": parameters})
+        ordered = Action.model_validate({"type": action, "target_id": target, "parameters": parameters})
         order = Remediation.model_validate(
             {
-                "id": f"r{self.number}", "incident_id": "i", "asset_id": target, "strategy": kind,
-                "status": "executing", "actions": (action,), "fencing_epoch": self.number,
+                "id": f"r{self.number}", "incident_id": incident, "asset_id": target, "strategy": strategy or action,
+                "status": "executing", "actions": (ordered,), "fencing_epoch": self.number,
                 "action_id": f"action-{self.number}", "cause_id": "c", "reason": "r", "at": T0,
             }
         )  # fmt: skip
@@ -137,6 +143,10 @@ backend green
             asset("sly", "haproxy", "haproxy:edge/web/a;disable server"),
         ):
             world.assets[known.id] = known
+        rule = ModeRule(strategy="inoculation", mode=AutonomyMode.AUTO)
+        world.policies["mode"] = PolicyRecord.model_validate(
+            {"id": "mode", "kind": "mode", "version": "1", "at": T0, "mode": rule}
+        )
         executors = shipped_executors(ExecutorSettings(load_balancers={"edge": spec}))
         runner = ActionRunner(executors, Clearance(PolicyGate((), None, PolicySettings())), lambda: T0)
         yield Site(proxy, HAProxyRuntime(str(proxy.socket)), runner, world, servers)
@@ -210,3 +220,51 @@ async def test_a_load_balancer_that_is_gone_is_a_failure_and_not_a_refusal(site:
     site.proxy.socket.unlink()
     told = await site.act("weigh", "a", weight=10)
     assert told.startswith("FAILED HAProxy at"), told
+
+
+# --- a server is lost on purpose ----------------------------------------------------------------------------------
+
+
+async def test_a_server_is_lost_on_purpose_and_given_back_while_requests_go_on(site: Site) -> None:
+    assert set(site.answers()) == {"a", "b"}
+    assert await site.inoculate("inoculate", "a") == "edge (web/a) is in maint on purpose"
+    assert site.answers() == {"b": 40}
+    assert await site.inoculate("lift_inoculation", "a") == "edge (web/a) is ready"
+    assert set(site.answers()) == {"a", "b"}
+    again = await site.inoculate("lift_inoculation", "a")
+    assert again == "edge (web/a) was not in maint any more, and is left as it is"
+
+
+async def test_lifting_the_fault_leaves_the_failover_that_healed_it(site: Site) -> None:
+    await site.inoculate("inoculate", "a")
+    assert "is in drain" in await site.act("failover", "a", destination_id="b")
+    assert "is left as it is" in await site.inoculate("lift_inoculation", "a")
+    assert site.answers() == {"b": 40}
+    assert "is ready" in await site.act("failback", "a", destination_id="b")
+    assert set(site.answers()) == {"a", "b"}
+
+
+async def test_lifting_needs_no_registry(site: Site) -> None:
+    await site.inoculate("inoculate", "a")
+    del site.world.assets["a"]
+    assert await site.inoculate("lift_inoculation", "a") == "edge (web/a) is ready"
+    assert set(site.answers()) == {"a", "b"}
+
+
+async def test_the_last_server_is_not_taken_and_one_in_maintenance_is_left_to_its_person(site: Site) -> None:
+    await site.runtime.set_state("web", "b", ServerOrder.MAINTENANCE)
+    told = await site.inoculate("inoculate", "a")
+    assert told == "FAILED refused: no other server of web takes work"
+    told = await site.inoculate("inoculate", "b")
+    assert told.startswith("FAILED refused: edge (web/b) takes no work as it is"), told
+    assert site.answers() == {"a": 40}
+
+
+async def test_where_failover_uses_maintenance_the_fault_is_a_drain(site: Site) -> None:
+    faults = site.runner.executors["inoculate"].faults  # type: ignore[attr-defined]
+    faults.specs["edge"] = faults.specs["edge"].model_copy(update={"drain": "maint"})
+    assert await site.inoculate("inoculate", "a") == "edge (web/a) is in drain on purpose"
+    assert site.answers() == {"b": 40}
+    assert "is in maint" in await site.act("failover", "a", destination_id="b")
+    assert "is left as it is" in await site.inoculate("lift_inoculation", "a")
+    assert site.answers() == {"b": 40}
