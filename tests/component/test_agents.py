@@ -7,6 +7,7 @@ What is staged is caught where the app would take it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,12 +25,17 @@ from schemas.records import (
     AnomalyKind,
     AnomalyState,
     Asset,
+    AutonomyMode,
     Capability,
     Direction,
     DiscoveryEvent,
+    Endpoint,
     HealthSignal,
     JobRequest,
+    ModeRule,
     Op,
+    Performance,
+    PolicyRecord,
     Record,
     RegisteredAsset,
     Remediation,
@@ -80,9 +86,11 @@ class Caught:
 
 
 @asynccontextmanager
-async def agent_of(name: str, folder: Path) -> AsyncIterator[tuple[Any, Worker, Caught]]:
+async def agent_of(
+    name: str, folder: Path, settings: Settings | None = None
+) -> AsyncIterator[tuple[Any, Worker, Caught]]:
     """The layer's agent as `topology.app` registers it, fed by Faust's test context."""
-    [worker] = wiring.build(Settings(), "127.0.0.1:9", [name], folder=folder)
+    [worker] = wiring.build(settings or Settings(), "127.0.0.1:9", [name], folder=folder)
     app, caught = worker.app, Caught()
     app.loop = asyncio.get_running_loop()
     app.finalize()
@@ -266,6 +274,40 @@ async def test_the_registered_asset_reaches_routing_by_its_view(tmp_path: Path) 
         await fed.put(batch("job-requests", JobRequest(id="j1", required_capabilities=("c",), at=NOW)))
         [decision] = caught.records("routing-decisions")
         assert decision.target_id == "a"  # type: ignore[attr-defined]
+
+
+async def test_a_fault_on_purpose_is_ordered_by_what_the_views_tell(tmp_path: Path) -> None:
+    """No incident comes in: figures of the pool set its slot, and their event time reaches it."""
+    from streams.runtime.ingest import read_event
+    from streams.runtime.views import ViewRecord
+
+    named = {"pools": ("web",), "every_s": 60, "from_hour": 0, "to_hour": 24}
+    settings = Settings.model_validate({"healing": {"inoculation": named}})
+    names, offsets = [f"w{n:02}" for n in range(12)], itertools.count()
+    async with agent_of("healing", tmp_path, settings) as (_, worker, caught):
+        await worker.app.on_partition_ready(0)
+
+        def see(topic: str, record: Record) -> None:
+            offset, place = next(offsets), home(topic, key_of(record) or "")
+            raw = message(record, offset)
+            event = read_event(worker.runner.config.views[topic], place, raw)
+            worker.runner.take_views([ViewRecord(topic, place, offset, event, raw)])
+
+        for name in names:
+            server = Endpoint(type="haproxy", url=f"haproxy:edge/web/{name}")
+            see("assets", RegisteredAsset(id=name, labels={"pool": "web"}, endpoints=(server,)))
+        rule = ModeRule(strategy="inoculation", mode=AutonomyMode.AUTO)
+        see(
+            "policies",
+            PolicyRecord.model_validate({"id": "m", "kind": "mode", "version": "1", "mode": rule, "at": NOW}),
+        )
+        for at in (NOW, NOW + 60 * S):
+            for name in names:
+                see("performance", Performance(asset_id=name, at=at, window_s=300, samples=30))
+        steps = [r for r in caught.records("remediations") if isinstance(r, Remediation)]
+        assert [s.status for s in steps] == [RemediationStatus.PLANNED, RemediationStatus.EXECUTING]
+        assert [a.type for a in steps[-1].actions] == ["inoculate"]
+    assert caught.failures == []
 
 
 async def test_an_outcome_of_an_effect_is_staged_with_its_row(tmp_path: Path) -> None:
