@@ -42,11 +42,12 @@ class TopicFeed:
                 if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError.UNKNOWN_TOPIC_OR_PART) or error.fatal():
                     raise KafkaException(error)
                 continue
-            self._next[message.partition() or 0] = (message.offset() or 0) + 1
+            partition, offset = message.partition() or 0, message.offset() or 0
+            self._next[partition] = offset + 1
             at = message.timestamp()[1]
             at = at if at > 0 else self._clock()
             if data := message.value():
-                found.append(Message(self._signal, data, at, at))
+                found.append(Message(self._signal, data, at, at, f"{self._topic}:{partition}:{offset}"))
         return found
 
     def close(self) -> None:

@@ -61,6 +61,17 @@ def test_a_feed_reads_back_as_far_as_it_is_told_and_goes_on_where_it_was_closed(
     feed.close()
 
 
+def test_a_message_bears_its_place(kafka: str, topic: str, send: Callable[..., None]) -> None:
+    send(b"a", b"b", b"c")
+    feed = TopicFeed(kafka, topic, "spans", back_s=100)
+    found: dict[bytes, str] = {}
+    until = time.monotonic() + 15
+    while len(found) < 3 and time.monotonic() < until:
+        found |= {m.data: m.where for m in feed.take(0.2)}
+    feed.close()
+    assert found == {b"a": f"{topic}:0:0", b"b": f"{topic}:1:0", b"c": f"{topic}:0:1"}
+
+
 def test_a_topic_that_is_not_there_fails_the_source(kafka: str, unique: str) -> None:
     feed = TopicFeed(kafka, f"{unique}-none", "spans", 100)
     with pytest.raises(KafkaException, match="UNKNOWN_TOPIC"):

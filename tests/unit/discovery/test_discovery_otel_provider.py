@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 from otel_spans import client, identify, message, recorded, server
 
 from schemas.records import Asset, AssetState, DiscoveryEvent, Op
 from streams.discovery.ports import DiscoveryProvider, Listing, Standing, Watching
 from streams.discovery.providers.poll import poll_once, run
 from streams.discovery.providers.telemetry.feeds import FileFeed, Message
-from streams.discovery.providers.telemetry.provider import TelemetryProvider
+from streams.discovery.providers.telemetry.provider import MOST_NAMED, TelemetryProvider
 from streams.discovery.settings import OtelSettings, PollSettings
 
 NOW_MS = 4_000_000_000_000
@@ -26,7 +27,7 @@ class Messages:
 
     def take(self, wait_s: float) -> list[Message]:
         found, self.waiting = self.waiting, []
-        return [Message("spans", data, NOW_MS) for data in found]
+        return [Message("spans", data, NOW_MS, where=f"otlp_spans:0:{i}") for i, data in enumerate(found)]
 
     def close(self) -> None:
         self.closed += 1
@@ -71,6 +72,45 @@ async def test_damage_is_counted_and_the_rest_goes_on():
     provider = of(Messages(b"\xff\xff", message("a", server(1), damaged), b"{}", message("b", server(2))))
     assert [e.asset_id for e in await events_of(provider)] == ["a", "b"]
     assert (provider.messages, provider.unreadable, provider.faults) == (4, 2, 1)
+
+
+def failing(attributes) -> str:
+    if attributes.get("service.name") == "bad":
+        raise LookupError("nobody thought of this")
+    return identify(attributes)
+
+
+async def test_a_message_that_raises_what_nobody_expects_fails_alone_and_is_named():
+    feed = Messages(message("a", server(1)), message("bad", server(2)), message("b", server(3)))
+    provider = TelemetryProvider("eu", (feed,), failing, OtelSettings())
+    with structlog.testing.capture_logs() as logs:
+        events = await events_of(provider)
+    assert [(e.op, e.asset_id) for e in events] == [(Op.UPSERT, "a"), (Op.UPSERT, "b")]
+    assert (provider.messages, provider.failed) == (3, 1)
+    assert [(log["message"], log["error"]) for log in logs if "message" in log] == [
+        ("otlp_spans:0:1", "LookupError: nobody thought of this")
+    ]
+    feed.waiting = [message("c", server(4))]
+    assert [e.asset_id for e in await events_of(provider)] == ["c"]
+
+
+async def test_of_many_that_fail_the_first_are_named_and_all_are_counted():
+    provider = TelemetryProvider("eu", (Messages(*[message("bad", server(1))] * 50),), failing, OtelSettings())
+    with structlog.testing.capture_logs() as logs:
+        assert await events_of(provider) == []
+    assert len([log for log in logs if "message" in log]) == MOST_NAMED
+    assert (logs[-1]["event"], logs[-1]["failed"]) == ("telemetry is damaged", 50)
+
+
+def test_a_line_of_a_file_is_named_by_its_place(tmp_path):
+    feed = file_of(tmp_path / "t.json", b"{}", b'{"a": 1}')
+    assert [one.where for one in feed.take(0)] == [f"{tmp_path}/t.json:0", f"{tmp_path}/t.json:3"]
+
+
+async def test_damage_says_where_it_was():
+    with structlog.testing.capture_logs() as logs:
+        await events_of(of(Messages(message("a", server(1)), b"{}")))
+    assert logs[-1]["last"].startswith("otlp_spans:0:1: no OTLP")
 
 
 async def test_what_is_new_is_told_at_once_and_what_has_not_changed_is_not():

@@ -14,12 +14,16 @@ MOST_BYTES = 64 * 1024 * 1024
 
 
 class Message(NamedTuple):
-    """`latest`: no clock that is right shows more, ms. `at`: when it was written, ms; None = not known."""
+    """`latest`: no clock that is right shows more, ms. `at`: when it was written, ms; None = not known.
+
+    `where`: topic:partition:offset, or path:byte.
+    """
 
     signal: str
     data: bytes
     latest: int
     at: int | None = None
+    where: str = ""
 
 
 class Feed(Protocol):
@@ -51,9 +55,9 @@ class FileFeed:
             line = self._file.readline(MOST_BYTES)
             if not line.endswith(b"\n") and len(line) < MOST_BYTES:
                 break
-            self._offset += len(line)
             if line.strip():
-                found.append(Message("spans", line, self._now_ms()))
+                found.append(Message("spans", line, self._now_ms(), where=f"{self._path}:{self._offset}"))
+            self._offset += len(line)
         if self._file is not None:
             self._file.seek(self._offset)
         return found

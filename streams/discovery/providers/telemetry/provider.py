@@ -3,7 +3,8 @@
     feeds --bytes--> `reading` --resources, spans--> `sightings` --what changed, each `told_s`--> Change
                                                             +------ seen since the last listing --> list
 
-It is never complete: what is not seen is not gone, it becomes stale after `otel.stands_s`.
+It is never complete: what is not seen is not gone, it becomes stale after `otel.stands_s`. A message that raises,
+whatever it is, costs itself: it is counted, and the log says where it is.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from streams.discovery.settings import OtelSettings
 
 _log = structlog.get_logger(__name__)
 TAKE_S = 0.2
+MOST_NAMED = 10
+"""Messages that failed, of those between two listings, that the log names; all are counted."""
 
 
 class TelemetryProvider:
@@ -46,7 +49,8 @@ class TelemetryProvider:
         self.source, self.scope = f"opentelemetry:{name}", f"telemetry/{name}"
         self.freshness_s, self.stands_s = min(freshness_s, settings.stands_s / 3), settings.stands_s
         self.sightings = Sightings(self.source, identify, settings)
-        self.messages, self.unreadable, self.faults = 0, 0, 0
+        self.messages, self.unreadable, self.faults, self.failed = 0, 0, 0, 0
+        self._named = 0
         self._feeds, self._told_s, self._wait_s = feeds, told_s, settings.wait_s
         self._told: dict[str, Asset] = {}
         self._lock = threading.Lock()
@@ -86,7 +90,7 @@ class TelemetryProvider:
             count = 0
             for feed in self._feeds:
                 for message in feed.take(TAKE_S / len(self._feeds)):
-                    self._read(message)
+                    self._read_or_name(message)
                     count += 1
             self.messages += count
             if count:
@@ -95,14 +99,25 @@ class TelemetryProvider:
                 self.sightings.end_waits()
             return count
 
+    def _read_or_name(self, message: Message) -> None:
+        """Those taken with it are read all the same, and it is not met again: the feed has gone past it."""
+        try:
+            self._read(message)
+        except Exception as error:  # noqa: BLE001 - of a message, anything; what a feed raises fails the source
+            said = f"{type(error).__name__}: {error}"
+            self.failed, self._last_fault = self.failed + 1, f"{message.where}: {said}"
+            if self._named < MOST_NAMED:
+                self._named += 1
+                _log.error("a message failed", source=self.source, message=message.where, error=said[:200])
+
     def _read(self, message: Message) -> None:
         try:
             reading = read(message.signal, message.data)
         except Unreadable as error:
-            self.unreadable, self._last_fault = self.unreadable + 1, str(error)
+            self.unreadable, self._last_fault = self.unreadable + 1, f"{message.where}: {error}"
             return
         if reading.faults:
-            self.faults, self._last_fault = self.faults + len(reading.faults), reading.faults[0]
+            self.faults, self._last_fault = self.faults + len(reading.faults), f"{message.where}: {reading.faults[0]}"
         self.sightings.take(reading.resources, message.latest, message.at)
 
     def _changed(self) -> Sequence[Asset]:
@@ -118,6 +133,7 @@ class TelemetryProvider:
 
     def _tell_of_faults(self) -> None:
         if self._last_fault:
-            counts = {"unreadable": self.unreadable, "faults": self.faults, "forgotten": self.sightings.forgotten}
+            counts = {"unreadable": self.unreadable, "faults": self.faults, "failed": self.failed}
+            counts["forgotten"] = self.sightings.forgotten
             _log.warning("telemetry is damaged", source=self.source, last=self._last_fault[:200], **counts)
-            self._last_fault = ""
+            self._last_fault, self._named = "", 0
