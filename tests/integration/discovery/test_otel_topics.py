@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import KafkaException, Producer
-from otel_spans import message, recorded, server
+from otel_spans import message, moved, recorded, server
 
 from schemas.records import Op
 from streams.discovery.providers.poll import poll_once
@@ -84,7 +84,7 @@ async def test_recorded_traces_on_a_topic_become_dependencies(
 ) -> None:
     settings = Settings(broker=kafka, otel=OtelSettings(wait_s=0.5))
     provider = telemetry_source("eu", [f"spans:{topic}"], settings)
-    send(*recorded("otlp_proto"), b"no otlp", message("extra", server(1)))
+    send(*(moved(data, time.time_ns()) for data in recorded("otlp_proto")), b"no otlp", message("extra", server(1)))
     depends_on: dict[str, tuple[str, ...]] = {}
     async with asyncio.timeout(30):
         while len(depends_on.get(CHECKOUT, ())) < 5:
