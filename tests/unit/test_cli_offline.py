@@ -281,6 +281,7 @@ def test_the_commands_are_there_before_faust_kafka_and_numpy_are_loaded() -> Non
         (("--haproxy", "edge=/a", "--haproxy", "edge=/b"), "named twice: haproxy:edge"),
         (("--prometheus", "http://prometheus:9090"), "not NAME=URL"),
         (("--file-sd", "=x.yml"), "not JOB=PATTERN"),
+        (("--mesh", "prod=/nowhere"), "--mesh prod: /nowhere: cannot be read"),
         (("--cmdb", "dc=/nowhere.yaml"), "--cmdb dc: /nowhere.yaml: cannot be read"),
     ],
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
+from kubernetes_server import ApiServer
 
 from schemas.codec import decode
 from schemas.records import Asset, DiscoveryEvent, Op
@@ -136,6 +137,50 @@ def test_one_that_was_paused_for_longer_than_its_session_goes_on_with_a_new_epoc
         assert process.wait(20) == 0
     listings = [e.epoch or 0 for e in said(kafka, f"static:{unique}") if e.op is Op.SNAPSHOT_COMPLETE]
     assert listings == sorted(listings)
+
+
+KUBECONFIG = """
+current-context: c
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: "{url}"}}}}]
+users: [{{name: u, user: {{token: t}}}}]
+"""
+
+
+def test_what_is_registered_with_istio_is_told_and_so_is_its_end(kafka: str, unique: str, tmp_path: Path) -> None:
+    TopicAdmin(kafka).create(wanted_topics(Settings(app_id=unique, broker=kafka)))
+    server = ApiServer()
+    meta = {"name": "stripe", "namespace": "shop", "uid": "u1"}
+    spec = {"hosts": ["api.stripe.com"], "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}
+    entry = {"kind": "ServiceEntry", "metadata": meta, "spec": spec}
+    server.put(entry)
+    config = tmp_path / "kubeconfig"
+    config.write_text(KUBECONFIG.format(url=server.url))
+    own = {"MAESTRO_BROKER": kafka, "MAESTRO_APP_ID": unique, "MAESTRO_SESSION_TIMEOUT_S": "6"}
+    command = [sys.executable, "-m", "topology", "discover", "--mesh", f"{unique}={config}"]
+    process = subprocess.Popen(command, env=os.environ | own)
+    try:
+        listed = _told(Op.SNAPSHOT_COMPLETE, kafka, f"mesh:{unique}")
+        assert [e.asset_id for e in listed if e.op is Op.UPSERT] == [f"mesh:{unique}/shop/service-entry/stripe"]
+        server.delete(entry)
+        assert _told(Op.DELETE, kafka, f"mesh:{unique}")[-1].asset_id == f"mesh:{unique}/shop/service-entry/stripe"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        server.stop()
+
+
+def _told(op: Op, kafka: str, source: str) -> list[DiscoveryEvent]:
+    """All that the source has told, once an event of this kind is among it."""
+    until = time.monotonic() + 45
+    while time.monotonic() < until:
+        events = said(kafka, source)
+        if op in {e.op for e in events}:
+            return events
+        time.sleep(0.3)
+    raise AssertionError(f"{source} told no {op} within 45 s")
 
 
 def _epoch_above(epoch: int, kafka: str, unique: str) -> int:

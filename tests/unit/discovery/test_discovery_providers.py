@@ -131,7 +131,7 @@ async def test_what_is_no_asset_is_a_failure():
         def _lazily(self):
             yield {"id": "a"}
 
-    assert (await poll_once(Wrong("x"), clock(), FAST))[-1].reason == "TypeError: list() gave dict, not Asset"
+    assert (await poll_once(Wrong("x"), clock(), PollSettings()))[-1].reason == "TypeError: list() gave dict, not Asset"
 
 
 async def test_d4_others_go_on_while_one_fails_and_one_hangs(story):
