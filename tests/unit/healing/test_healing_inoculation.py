@@ -376,6 +376,15 @@ def test_a_storm_is_an_abort_by_its_first_asset(make_bench):
     assert len(of_kind(told, RemediationStatus.EXECUTING)) == 1
 
 
+def test_a_pool_that_shrinks_until_the_victim_alone_is_a_storm_is_an_abort(make_bench):
+    bench = sited(make_bench, inoculation().model_copy(update={"storm_min_unhealthy": 1}))
+    order, at_s = struck(bench)
+    for name in [i for i in MEMBERS if i != order.asset_id][:8]:
+        bench.view("assets", name, None, at_s + 1)
+    (lift,) = of_kind(bench.anomaly(order.asset_id, at_s + 2), RemediationStatus.EXECUTING)
+    assert "aborted: there is a storm over the pool for another 300 s" in lift.reason
+
+
 def test_errors_of_the_victim_itself_are_the_fault_and_no_abort(make_bench):
     bench = sited(make_bench)
     order, _ = struck(bench)
