@@ -1,17 +1,20 @@
-"""Engine, ledger, runner and a real HAProxy: a server is lost on purpose, the loop heals it, all is given back."""
+"""Engine and runner with a real HAProxy, and with real processes: lost on purpose, healed, and all is given back."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
-from haproxy_process import HAProxy, haproxy
+from haproxy_process import haproxy
 
 from schemas.records import (
     ActionOutcome,
@@ -32,7 +35,7 @@ from streams.healing.draft import inoculation_key
 from streams.healing.engine import HealingLayer
 from streams.healing.executors.clearance import Clearance
 from streams.healing.executors.runner import ActionRunner
-from streams.healing.executors.settings import ExecutorSettings, LoadBalancerSpec
+from streams.healing.executors.settings import ExecutorSettings, LoadBalancerSpec, ProcessSpec
 from streams.healing.executors.shipped import shipped_executors
 from streams.healing.inoculation.settings import InoculationSettings
 from streams.healing.settings import HealingSettings
@@ -48,18 +51,28 @@ POOL = row_key("label", "acme", "web")
 
 
 class Loop:
-    """Healing with its executors, in event time; a person's eye is the telemetry: who answers no request is ill."""
+    """Healing with its executors, in event time; the test is the telemetry: it says who is ill."""
 
-    def __init__(self, proxy: HAProxy) -> None:
+    def __init__(self, executors: ExecutorSettings, endpoints: dict[str, Endpoint], front_port: int = 0) -> None:
         inoculation = InoculationSettings(pools=("web",), every_s=3600, from_hour=0, to_hour=24)
         gate = PolicyGate((), None, PolicySettings())
         layer = HealingLayer(HealingSettings(inoculation=inoculation, failback_after_s=60), gate)
-        self.healing, self.proxy, self.now = Partition(layer, layer.new_view()), proxy, T0
-        spec = LoadBalancerSpec(address=str(proxy.socket))
-        executors = shipped_executors(ExecutorSettings(load_balancers={"edge": spec}))
-        self.runner = ActionRunner(executors, Clearance(gate), lambda: self.now)
+        self.healing, self.front_port, self.now = Partition(layer, layer.new_view()), front_port, T0
+        self.runner = ActionRunner(shipped_executors(executors), Clearance(gate), lambda: self.now)
         self.told: list[Remediation] = []
         self.ledger = Ledger()
+        for name, endpoint in endpoints.items():
+            self.view("assets", name, RegisteredAsset(
+                id=name, tenant="acme", labels={"pool": "web"}, endpoints=(endpoint,),
+                capabilities=(Capability(name="web"),),
+            ))  # fmt: skip
+        rule = ModeRule(strategy="inoculation", mode=AutonomyMode.AUTO)
+        self.view("policies", "mode", PolicyRecord.model_validate(
+            {"id": "mode", "kind": "mode", "version": "1", "at": T0, "mode": rule}
+        ))  # fmt: skip
+        self.figures()
+        self.advance(self.slot() - 10 * S)
+        self.figures()
 
     def view(self, topic: str, key: str, value: Asset | Performance | PolicyRecord) -> None:
         event = Event(topic, key, value, self.now, f"{topic}-{key}-{self.now}")
@@ -110,7 +123,7 @@ class Loop:
     def answers(self) -> set[str]:
         found = set()
         for _ in range(3 * len(NAMES)):
-            connection = http.client.HTTPConnection("127.0.0.1", self.proxy.front_port, timeout=3)
+            connection = http.client.HTTPConnection("127.0.0.1", self.front_port, timeout=3)
             connection.request("GET", "/")
             answer = connection.getresponse()
             assert answer.status == 200
@@ -144,24 +157,12 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
         for server in servers.values():
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
-        made = Loop(proxy)
-        for name in NAMES:
-            server_of = Endpoint(type="haproxy", url=f"haproxy:edge/web/{name}")
-            made.view("assets", name, RegisteredAsset(
-                id=name, tenant="acme", labels={"pool": "web"}, endpoints=(server_of,),
-                capabilities=(Capability(name="web"),),
-            ))  # fmt: skip
-        rule = ModeRule(strategy="inoculation", mode=AutonomyMode.AUTO)
-        made.view("policies", "mode", PolicyRecord.model_validate(
-            {"id": "mode", "kind": "mode", "version": "1", "at": T0, "mode": rule}
-        ))  # fmt: skip
-        yield made
+        spec = LoadBalancerSpec(address=str(proxy.socket))
+        endpoints = {name: Endpoint(type="haproxy", url=f"haproxy:edge/web/{name}") for name in NAMES}
+        yield Loop(ExecutorSettings(load_balancers={"edge": spec}), endpoints, proxy.front_port)
 
 
 def test_a_server_is_lost_on_purpose_healed_and_given_back(loop: Loop) -> None:
-    loop.figures()
-    loop.advance(loop.slot() - 10 * S)
-    loop.figures()
     assert loop.answers() == set(NAMES)
 
     loop.advance(loop.slot())
@@ -191,9 +192,6 @@ def test_a_server_is_lost_on_purpose_healed_and_given_back(loop: Loop) -> None:
 
 
 def test_an_incident_of_another_server_gives_the_victim_back_at_once(loop: Loop) -> None:
-    loop.figures()
-    loop.advance(loop.slot() - 10 * S)
-    loop.figures()
     loop.advance(loop.slot())
     (victim,) = set(NAMES) - loop.answers()
     other = next(name for name in NAMES if name != victim)
@@ -202,3 +200,56 @@ def test_an_incident_of_another_server_gives_the_victim_back_at_once(loop: Loop)
     result = next(r for r in loop.told if r.strategy == "inoculation" and r.status is RemediationStatus.ROLLED_BACK)
     assert result.evidence["passed"] is False
     assert f"aborted: {other}, another asset of the pool, has an incident" in result.reason
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[dict[str, ProcessSpec]]:
+    """Twelve processes that run, each by a name of its own; whatever runs at the end is ended by its pid file."""
+    specs = {}
+    for name in NAMES:
+        argv = (sys.executable, "-S", "-c", "import time; time.sleep(300)", name)
+        specs[name] = ProcessSpec(argv=argv, pid_file=tmp_path / f"{name}.pid")
+        specs[name].pid_file.write_text(str(subprocess.Popen(argv).pid))
+    yield specs
+    for spec in specs.values():
+        if psutil.pid_exists(pid := int(spec.pid_file.read_text())):
+            process = psutil.Process(pid)
+            process.kill()
+            process.wait(5)
+
+
+def running(specs: dict[str, ProcessSpec]) -> set[str]:
+    """By their pid files; a zombie has ended."""
+    pids = {name: int(spec.pid_file.read_text()) for name, spec in specs.items()}
+    alive = {n: psutil.Process(pid) for n, pid in pids.items() if psutil.pid_exists(pid)}
+    return {name for name, process in alive.items() if process.status() != psutil.STATUS_ZOMBIE}
+
+
+def test_a_process_is_killed_on_purpose_and_a_restart_heals_it(processes: dict[str, ProcessSpec]) -> None:
+    endpoints = {name: Endpoint(type="process", url=f"process:{name}") for name in NAMES}
+    loop = Loop(ExecutorSettings(processes=processes), endpoints)
+    assert running(processes) == set(NAMES)
+    loop.advance(loop.slot())
+    (victim,) = set(NAMES) - running(processes)
+    loop.advance(loop.now + 3 * S)
+    loop.telemetry(victim, "opened")
+    assert running(processes) == set(NAMES)
+    loop.advance(loop.now + 2 * S)
+    loop.telemetry(victim, "closed")
+    fresh = processes[victim].pid_file.read_text()
+    loop.advance(loop.now + 31 * S)
+    result = loop.told[-1]
+    assert (result.status, result.evidence["passed"]) == (RemediationStatus.ROLLED_BACK, True)
+    assert result.reason.endswith(f"lifted: process {victim} runs as pid {fresh.strip()}")
+    assert [r.strategy for r in loop.told if r.status is RemediationStatus.VERIFIED] == ["restart"]
+    assert processes[victim].pid_file.read_text() == fresh
+
+
+def test_a_process_that_nobody_missed_is_started_again_at_the_end(processes: dict[str, ProcessSpec]) -> None:
+    endpoints = {name: Endpoint(type="process", url=f"process:{name}") for name in NAMES}
+    loop = Loop(ExecutorSettings(processes=processes), endpoints)
+    loop.advance(loop.slot())
+    assert len(running(processes)) == len(NAMES) - 1
+    loop.advance(loop.now + 180 * S)
+    assert running(processes) == set(NAMES)
+    assert "not passed: nobody noticed the fault within 180 s" in loop.told[-1].reason
