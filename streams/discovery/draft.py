@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.records import LifecycleChange, LifecycleEvent, RegisteredAsset
+from streams.discovery.members import Members
 from streams.discovery.state import (
-    BUCKETS,
     AliasRow,
     AssetRow,
     KeyRow,
-    MemberRow,
     Row,
     ScopeRow,
     Sighting,
     alias_key,
     asset_key,
-    bucket_of,
     key_key,
-    member_key,
     scope_key,
 )
 from streams.kit import ids
@@ -51,7 +48,7 @@ class Draft:
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def alias(self, reported_id: str) -> AliasRow | None:
-        found = self._get(alias_key(reported_id))
+        found = self.row(alias_key(reported_id))
         return found if isinstance(found, AliasRow) else None
 
     def put_alias(self, reported_id: str, row: AliasRow | None) -> None:
@@ -63,7 +60,7 @@ class Draft:
         return alias.asset_id if alias is not None else reported_id
 
     def holders(self, strength: Literal["strong", "weak"], key: str) -> tuple[str, ...]:
-        found = self._get(key_key(strength, key))
+        found = self.row(key_key(strength, key))
         return found.asset_ids if isinstance(found, KeyRow) else ()
 
     def put_holders(self, strength: Literal["strong", "weak"], key: str, asset_ids: Iterable[str]) -> None:
@@ -74,7 +71,7 @@ class Draft:
         return self.asset(self.known_as(reported_id))
 
     def asset(self, asset_id: str) -> AssetRow:
-        found = self._get(asset_key(asset_id))
+        found = self.row(asset_key(asset_id))
         return found if isinstance(found, AssetRow) else AssetRow(asset_id=asset_id)
 
     def put_asset(self, row: AssetRow) -> None:
@@ -84,33 +81,27 @@ class Draft:
         self._changed[asset_key(row.asset_id)] = None
 
     def scope(self, source: str, scope: str) -> ScopeRow:
-        found = self._get(scope_key(source, scope))
+        found = self.row(scope_key(source, scope))
         return found if isinstance(found, ScopeRow) else ScopeRow(source=source, scope=scope)
 
     def put_scope(self, row: ScopeRow) -> None:
         self._changed[scope_key(row.source, row.scope)] = row
 
     def sighting(self, source: str, scope: str, asset_id: str) -> Sighting | None:
-        found = self._get(member_key(source, scope, bucket_of(asset_id)))
-        return found.sightings.get(asset_id) if isinstance(found, MemberRow) else None
+        return Members(self, source, scope).sighting(asset_id)
 
     def put_sighting(self, source: str, scope: str, asset_id: str, sighting: Sighting | None) -> None:
-        key = member_key(source, scope, bucket_of(asset_id))
-        found = self._get(key)
-        sightings = dict(found.sightings) if isinstance(found, MemberRow) else {}
-        sightings.pop(asset_id, None)
-        if sighting is not None:
-            sightings[asset_id] = sighting
-        row = MemberRow.model_construct(source=source, scope=scope, sightings=sightings) if sightings else None
-        self._changed[key] = row
+        Members(self, source, scope).put(asset_id, sighting)
 
     def members(self, source: str, scope: str) -> Iterator[tuple[str, Sighting]]:
         """Every id that the source reports in the scope, in order."""
-        found = (self._get(member_key(source, scope, bucket)) for bucket in range(BUCKETS))
-        return iter(sorted(entry for row in found if isinstance(row, MemberRow) for entry in row.sightings.items()))
+        return Members(self, source, scope).all()
 
-    def _get(self, key: str) -> Row | None:
+    def row(self, key: str) -> Row | None:
         return self._changed[key] if key in self._changed else self._rows.get(key)
+
+    def put_row(self, key: str, row: Row | None) -> None:
+        self._changed[key] = row
 
     # --- emissions ----------------------------------------------------------------------------------------------
 

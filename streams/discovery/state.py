@@ -4,10 +4,10 @@
     ["alias", reported id]               AliasRow    the asset that this id is another name of
     ["strong" or "weak", key]            KeyRow      the assets of which a source says that they have the key
     ["scope", source, scope]             ScopeRow    where this source's snapshots of this scope stand
-    ["members", source, scope, bucket]   MemberRow   when each asset of the scope was last reported
+    ["members", source, scope, place]    MemberRow   when each asset of the scope was last reported
 
-Members lie in `BUCKETS` rows by a hash of the id, so that an unchanged report costs one small row and neither the
-asset's row nor a list of the whole scope is rewritten.
+Members lie in `BUCKETS` rows by a hash of the id, each split when it is full (`members`), so that an unchanged report
+costs one small row and neither the asset's row nor a list of the whole scope is rewritten.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from schemas.records import Asset, RegisteredAsset
-from streams.kit.ids import row_key, tie_break
+from streams.kit.ids import row_key
 
-VERSION = 3
-"""2 has epochs, aliases and keys, 3 what stands for a time; rows of before are read, and written as 3."""
+VERSION = 4
+"""2 has epochs, aliases and keys, 3 what stands for a time, 4 rows of members that were split; rows of before are read,
+and written as 4."""
 BUCKETS = 256
 """Part of the stored form: changing it needs a new `VERSION`."""
 
@@ -29,12 +30,12 @@ BUCKETS = 256
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[3] = 3
+    version: Literal[4] = 4
 
     @field_validator("version", mode="before")
     @classmethod
     def _of_before(cls, value: object) -> object:
-        return VERSION if value in (1, 2) else value
+        return VERSION if value in (1, 2, 3) else value
 
 
 class Claim(BaseModel):
@@ -120,6 +121,8 @@ class MemberRow(_Row):
     source: str
     scope: str
     sightings: Annotated[dict[str, Sighting], Field(default_factory=dict)]
+    parts: int | None = None
+    """It was split: its members lie in so many rows below it, and none in it."""
 
 
 class AliasRow(_Row):
@@ -157,13 +160,10 @@ def scope_key(source: str, scope: str) -> str:
     return row_key("scope", source, scope)
 
 
-@lru_cache(maxsize=4096)
-def member_key(source: str, scope: str, bucket: int) -> str:
-    return row_key("members", source, scope, str(bucket))
-
-
-def bucket_of(asset_id: str) -> int:
-    return tie_break(asset_id) % BUCKETS
+@lru_cache(maxsize=16_384)
+def member_key(source: str, scope: str, place: str) -> str:
+    """`place`: the bucket, and after a dot the part of each split on the way."""
+    return row_key("members", source, scope, place)
 
 
 def encode(row: Row) -> bytes:

@@ -68,7 +68,7 @@ def test_the_rows_say_what_was_measured() -> None:
         "discover 50 us CPU an asset, 100 MiB; worker 50 us, 100 MiB; load average 0.5"
     )
     assert text({**listing(1_000, 0.4, 100.0, 50.0), "what": "again"}).startswith(
-        "1,000 assets listed again, one more: 0.4 s; discover 50 us"
+        "1,000 assets listed again, one more: 0.4 s; worker 50 us"
     )
     change = {"what": "change", "services": 1_000, "per_s": 10.0, "changes": 300, "load_average": 1.2}
     assert text({**change, "p50_ms": 8.0, "p99_ms": 15.97, "most_ms": 34}) == (

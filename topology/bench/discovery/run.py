@@ -10,7 +10,8 @@ from topology.bench.discovery import changes, growth
 TEXTS = {
     "listing": "{assets:,} assets of one source: all on `assets` {s:.1f} s after the start of discover, "
     "{merge_s:.1f} s after its first word; {uses}; load average {load_average:.1f}",
-    "again": "{assets:,} assets listed again, one more: {merge_s:.1f} s; {uses}; load average {load_average:.1f}",
+    "again": "{assets:,} assets listed again, one more: {merge_s:.1f} s; worker {worker_cpu_us:.0f} us CPU an asset, "
+    "{worker_mib:.0f} MiB; load average {load_average:.1f}",
     "growth": "{from_assets:,} to {assets:,} assets: {ratio:.2f} times the time an asset; for each more, discover "
     "{discover_cpu_us:.0f} us CPU and {discover_bytes:,.0f} bytes, worker {worker_cpu_us:.0f} us and "
     "{worker_bytes:,.0f} bytes",
