@@ -32,6 +32,9 @@ _AVRO = frozenset({"avro/binary", "application/avro", "application/x-avro", "app
 """Either of the Avro wires: many producers use these names for both, and their first bytes keep them apart."""
 
 
+_NAME_CHARS = len("content-type")
+
+
 def wire_of(data: bytes, headers: Headers = None, max_bytes: int = MAX_BYTES) -> Wire:
     """The wire of a message with a value. Raises Empty, TooLarge or Undecodable."""
     if not data:
@@ -58,7 +61,7 @@ def content_type(headers: Headers) -> str | None:
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     found: str | None = None
     for name, value in pairs:
-        if name.lower() == "content-type" and value is not None:
+        if len(name) == _NAME_CHARS and name.lower() == "content-type" and value is not None:
             text = value if isinstance(value, str) else value.decode("latin-1")
             found = text.partition(";")[0].strip().lower()
     return found

@@ -96,8 +96,13 @@ def read_headers(data: bytes) -> Headers:
     for _ in range(count):
         name, at = _text(data, at)
         value, at = _text(data, at)
-        found.append(((name or b"").decode(errors="replace"), value))
+        found.append((_name(name or b""), value))
     return tuple(found)  # type: ignore[arg-type]  # a value may be null, as the broker allows (`batch.carried`)
+
+
+@lru_cache(HEADERS_REMEMBERED)
+def _name(data: bytes) -> str:
+    return data.decode(errors="replace")
 
 
 def write_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
@@ -131,5 +136,12 @@ def _joined(messages: Sequence[Message]) -> Fetched:
 
 
 def _text(data: bytes, at: int) -> tuple[bytes | None, int]:
+    head = data[at]
+    if head < _LONG and not head & 1:  # a length of one byte, as nearly all are: each message has a dozen of them
+        at += 1
+        return data[at : (end := at + (head >> 1))], end
     length, at = varints.read(data, at)
     return (None, at) if length < 0 else (data[at : at + length], at + length)
+
+
+_LONG = 0x80

@@ -11,7 +11,9 @@ A tenant's quota of active jobs is booked in the same way and the same shares, o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from schemas.records import JobRequest
@@ -39,9 +41,16 @@ class BookedRow:
     """(until ms, units) of all bookings of one target or tenant in this partition, in order of time; never empty."""
 
     ends: tuple[tuple[int, float], ...]
+    _whole: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The sum over all ends, once it was asked for: each decision asks several targets, and changes one of them."""
 
     def units(self, at: int) -> float:
-        return math.fsum(units for until, units in self.ends if until > at)
+        """What is booked at that time (ms)."""
+        if self.ends[0][0] <= at:
+            return math.fsum(units for until, units in self.ends if until > at)
+        if not self._whole:
+            self._whole.append(math.fsum(units for _, units in self.ends))
+        return self._whole[0]
 
 
 def booked_key(target_id: str) -> str:
@@ -68,10 +77,16 @@ def booking_of(row: JobRow | None) -> Booking | None:
 
 def changed(row: BookedRow | None, booking: Booking, sign: int) -> BookedRow | None:
     """The row with the booking added (1) or taken away (-1); None = nothing is left."""
-    ends = dict(row.ends) if row is not None else {}
-    ends[booking.until] = ends.get(booking.until, 0.0) + sign * booking.units
-    left = tuple(sorted((until, units) for until, units in ends.items() if units > 1e-9))  # sums of fractions
+    ends = row.ends if row is not None else ()
+    place = bisect_left(ends, booking.until, key=_until)
+    there = place < len(ends) and ends[place][0] == booking.until
+    units = (ends[place][1] if there else 0.0) + sign * booking.units
+    now = ((booking.until, units),) if units > 1e-9 else ()  # sums of fractions
+    left = (*ends[:place], *now, *ends[place + there :])
     return BookedRow(left) if left else None
+
+
+_until: Final = itemgetter(0)
 
 
 def units_of(job: JobRequest, settings: RoutingSettings) -> float:

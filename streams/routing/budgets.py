@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from streams.routing.state import JobRow
 
 MICRO: Final = 1_000_000
+MOST_MICRO_USD: Final = 2**53
+"""9 thousand million USD an hour: more is absurd, and would be no whole number in a sum."""
 ALL: Final = "*"
 _TENANT: Final = "tenant:"
 
@@ -53,7 +55,9 @@ def tenant_of(scope: str) -> str | None:
 
 def micro_usd(cost_usd_per_hour: float) -> int:
     """Whole micro-USD an hour; what is not known is 0."""
-    return max(0, round(cost_usd_per_hour * MICRO)) if math.isfinite(cost_usd_per_hour) else 0
+    if not math.isfinite(cost_usd_per_hour):
+        return 0
+    return max(0, round(min(cost_usd_per_hour * MICRO, MOST_MICRO_USD)))
 
 
 def spends_of(row: JobRow | None) -> tuple[Booking, ...]:

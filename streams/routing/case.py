@@ -26,7 +26,7 @@ from streams.routing.settings import RoutingSettings
 class Ask:
     """A job at a time (ms). `resting`: targets that failed it -> until when (ms) they are not tried again for it.
 
-    `kind`: what all jobs have in common that ask for the same (`shared.kind_of`); empty = not known.
+    `kind`: what all jobs have in common that ask for the same (`texts.kind_of`); empty = not known.
     """
 
     job: JobRequest

@@ -21,6 +21,7 @@ from streams.routing.router import JobRouter
 from streams.routing.rows import JobRows
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import JobRow, Phase, Row, decode, encode, target_keys
+from streams.routing.texts import text_of
 from streams.routing.waiting import Freed
 
 __all__ = ["JobRouter", "RoutingLayer"]
@@ -56,7 +57,7 @@ class RoutingLayer:
         ledger = Ledger(rows)
         jobs, value = Jobs(self.router, view, ledger), event.value
         if isinstance(value, JobRequest):
-            jobs.request(value, Occasion(now, event.cause_id, ("request", value.model_dump_json())))
+            jobs.request(value, Occasion(now, event.cause_id, ("request", text_of(value))))
         elif isinstance(value, JobOutcome):
             content = ("outcome", value.target_id, value.outcome.value, value.at)
             jobs.outcome(value, Occasion(now, event.cause_id, content))

@@ -10,14 +10,14 @@ from schemas.records import JobOutcome, JobRequest, JobResult, RoutingDecision, 
 from streams.kit import ids
 from streams.kit.layer import Emission
 from streams.routing.away import AwayRow
-from streams.routing.bookings import units_of, until
 from streams.routing.case import Ask
 from streams.routing.fleet import Fleet
 from streams.routing.ledger import Ledger
 from streams.routing.life import of_this_request, of_this_stay, too_late
 from streams.routing.plan import Plan, Preference
-from streams.routing.shared import kind_of
+from streams.routing.settled import decided, ms, retry_at
 from streams.routing.state import JobRow, Phase
+from streams.routing.texts import kind_of
 from streams.routing.waiting import Blocked, Freed
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Jobs:
         if row is None or row.phase is Phase.DONE:
             row = self._fresh(job, row, on)
         else:
-            ends_at = on.at + _ms(self.router.settings.job_ttl_s)
+            ends_at = on.at + ms(self.router.settings.job_ttl_s)
             row = replace(row, request=job, home_id=None, changed_at=on.at, expires_at=ends_at)
         incumbent = row.target_id if row.phase is Phase.ACTIVE else None
         plan = self.router.decide(self.fleet, self._ask(row, on, incumbent), "")
@@ -134,7 +134,8 @@ class Jobs:
         waited_s = (on.at - row.tried_at) / 1000
         plan = self.router.decide(self.fleet, ask, f"tried again {waited_s:,.1f} s after the last try")
         if plan.target_id is None:
-            self.ledger.put(row.request.id, replace(row, tried_at=on.at, retry_at=self._retry_at(on.at)))
+            again_at = retry_at(on.at, self.router.settings)
+            self.ledger.put(row.request.id, replace(row, tried_at=on.at, retry_at=again_at))
         else:
             elsewhere = row.held and plan.target_id not in row.held
             self._settle(row, plan, RoutingOutcome.PIVOTED if elsewhere else RoutingOutcome.ROUTED, on)
@@ -155,27 +156,7 @@ class Jobs:
         routed = plan.target_id is not None
         outcome = routed_as if routed else RoutingOutcome.UNROUTABLE
         decision_id = self._publish(row, plan, outcome, on)
-        left = {row.target_id} - {plan.target_id, None}
-        booked = units_of(row.request, self.router.settings) if plan.limited else 0.0
-        counted = routed and row.request.tenant in self.router.settings.tenant_quotas
-        settled = replace(
-            row,
-            phase=Phase.ACTIVE if routed else Phase.WAITING,
-            revision=row.revision + 1,
-            decision_id=decision_id,
-            target_id=plan.target_id,
-            target_domain=plan.target_domain,
-            home_id=row.home_id if row.home_id != plan.target_id else None,
-            fallback_ids=plan.fallback_ids,
-            held=tuple(sorted({*row.held, *(t for t in left if t is not None)})),
-            tried_at=on.at,
-            retry_at=None if routed else self._retry_at(on.at),
-            booked_units=booked,
-            booked_until=until(on.at, self.router.settings) if booked else 0,
-            quota_until=until(on.at, self.router.settings) if counted else 0,
-            spent_micro_usd=plan.spends_micro_usd,
-            spent_until=until(on.at, self.router.settings) if plan.spends_micro_usd else 0,
-        )
+        settled = decided(row, plan, decision_id, on.at, self.router.settings)
         if not routed and too_late(row.request, on.at):
             self._end(settled, on.at)
         else:
@@ -222,12 +203,12 @@ class Jobs:
             attempts=0,
             tried_at=on.at,
             retry_at=None,
-            expires_at=on.at + _ms(self.router.settings.job_ttl_s),
+            expires_at=on.at + ms(self.router.settings.job_ttl_s),
             changed_at=on.at if ended is not None else 0,
         )
 
     def _end(self, row: JobRow, at: int) -> None:
-        done = replace(row, phase=Phase.DONE, retry_at=None, expires_at=at + _ms(self.router.settings.done_kept_s))
+        done = replace(row, phase=Phase.DONE, retry_at=None, expires_at=at + ms(self.router.settings.done_kept_s))
         self.ledger.put(row.request.id, done)
 
     def _ask(
@@ -239,12 +220,5 @@ class Jobs:
         return Ask(row.request, on.at, incumbent, resting, preferred, room, learned, kind_of(row.request))
 
     def _resting(self, row: JobRow, at: int) -> dict[str, int]:
-        rest_ms = _ms(self.router.settings.failed_target_rest_s)
+        rest_ms = ms(self.router.settings.failed_target_rest_s)
         return {target: failed_at + rest_ms for target, failed_at in row.failed if at < failed_at + rest_ms}
-
-    def _retry_at(self, at: int) -> int:
-        return at + _ms(self.router.settings.retry_s)
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

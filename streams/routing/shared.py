@@ -32,12 +32,6 @@ CANDIDATES_KEPT: Final = 400_000
 """Of all kinds together: about 200 bytes each."""
 
 
-def kind_of(job: JobRequest) -> str:
-    """What a job asks for, as JSON: the fields between its first one, the id, and its last one, the time."""
-    text = job.model_dump_json()
-    return text[text.index(',"type":') : text.rindex(',"at":')]
-
-
 @dataclass(frozen=True, slots=True)
 class Times:
     """When a kind's figures hold: which measurements are fresh, and how far what is learned has decayed."""

@@ -18,7 +18,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Final
+
+import orjson
 
 from schemas.records import JobRequest
 from streams.kit import ids
@@ -27,6 +30,7 @@ from streams.routing.away import AwayRow
 from streams.routing.bookings import BookedRow
 from streams.routing.learned import LearnedRow
 from streams.routing.leaving import LeavingRow
+from streams.routing.texts import text_of
 
 STATE_VERSION: Final = 2
 LEARNED_VERSION: Final = 3
@@ -107,6 +111,10 @@ def waiting_keys() -> tuple[str, ...]:
     return tuple(ids.row_key("waiting", str(shard)) for shard in range(_SHARDS))
 
 
+_BESIDE_REQUEST: Final = tuple(name for name in JobRow.__slots__ if name != "request")
+_beside_request: Final = attrgetter(*_BESIDE_REQUEST)
+
+
 def index_key(row: JobRow) -> str | None:
     """The index row that must name this job; None when it is done."""
     shard = str(hash_of(row.request.id) % _SHARDS)
@@ -126,13 +134,13 @@ def encode(row: Row) -> bytes:
         return _json({"v": STATE_VERSION, "kind": "leaving", **asdict(row)})
     if isinstance(row, AwayRow):
         return _json({"v": STATE_VERSION, "kind": "away", **asdict(row)})
-    fields = {name: getattr(row, name) for name in JobRow.__slots__ if name != "request"}
-    return _json({"v": JOB_VERSION, "kind": "job", "request": row.request.model_dump(mode="json"), **fields})
+    fields = dict(zip(_BESIDE_REQUEST, _beside_request(row), strict=True))
+    return _json({"v": JOB_VERSION, "kind": "job", "request": orjson.Fragment(text_of(row.request)), **fields})
 
 
 def decode(data: bytes) -> Row:
     """Raises StateVersionError for rows of another version."""
-    fields = json.loads(data)
+    fields = json.loads(data)  # not orjson: rows of before may have whole numbers that it does not read
     version, kind = fields.pop("v", None), fields.pop("kind", None)
     own = {"learned": LEARNED_VERSION, "job": JOB_VERSION}.get(kind, STATE_VERSION)
     if version != own and (kind, version) not in (("job", 2), ("job", 3), ("job", 4), ("job", 5)):
@@ -155,4 +163,4 @@ def decode(data: bytes) -> Row:
 
 
 def _json(fields: Mapping[str, object]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(fields)

@@ -102,11 +102,12 @@ def read_key(message: Message) -> str:
 
 
 def key_of(value: Record) -> str | None:
+    fields = value.__dict__  # a record asked for what it has not is slow
     for name in KEY_FIELDS:
-        found = getattr(value, name, None)
+        found = fields.get(name)
         if isinstance(found, str) and found:
             return found
-    asset = getattr(value, "asset", None)
+    asset = fields.get("asset")
     return asset.id if asset is not None else None
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.records import Budget, JobRequest, PolicyRecord
 from streams.routing.bookings import BookedRow, Booking, changed
-from streams.routing.budgets import MICRO, Limit, micro_usd, spent_key
+from streams.routing.budgets import MICRO, MOST_MICRO_USD, Limit, micro_usd, spent_key
 from streams.routing.room import Room
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import Phase, decode, encode
@@ -159,6 +159,16 @@ def test_rows_of_before_spend_nothing_until_they_are_decided_again(rig):
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -1.0])
 def test_a_cost_that_is_none_spends_nothing(cost):
     assert micro_usd(cost) == 0
+
+
+@pytest.mark.parametrize("cost", [1e13, 1e290, 1.7e308])
+def test_an_absurd_cost_ends_nothing_and_is_written_and_read(rig, cost):
+    rig.asset("a", cost_usd_per_hour=cost)
+    assert rig.route(tenant="acme").target_id == "a"
+    assert decode(encode(rig.row())) == rig.row()
+    assert rig.row().spent_micro_usd == MOST_MICRO_USD
+    budget(rig, 1e6)
+    assert "of tenant:acme" in rig.route("next", tenant="acme").reason
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
