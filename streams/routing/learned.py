@@ -82,7 +82,7 @@ def counted(row: LearnedRow | None, target_id: str, succeeded: bool, at: int, ha
             )
         )
     counts = row.counts.copy()
-    one[:2] += counts[place, :2] * kernels.kept(at - counts[place, 2], half_life_s * 1000)
+    one[:2] += counts[place, :2] * kernels.kept(at - counts[place, 2], half_life_s * 1000.0)
     counts[place] = one
     return LearnedRow(row.target_ids, counts)
 
@@ -120,10 +120,9 @@ def learned(
     if not rows:
         return None
     failure, outcomes, now = declared.copy(), np.zeros(len(declared)), float(counted_at(at))
+    # A whole number would have another version of the kernel compiled, in the middle of the first outcome.
+    half_life_ms, prior = float(settings.reliability_half_life_s * 1000), float(settings.reliability_prior_outcomes)
     for row in rows:
         places = frame.columns.places(row.target_ids)
-        kernels.learn(
-            failure, outcomes, places, frame.start, row.counts, now, settings.reliability_half_life_s * 1000,
-            settings.reliability_prior_outcomes,
-        )  # fmt: skip
+        kernels.learn(failure, outcomes, places, frame.start, row.counts, now, half_life_ms, prior)
     return Learned(failure, declared, outcomes)

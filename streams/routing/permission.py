@@ -75,10 +75,10 @@ class Permissions:
     def _ask(self, index: int) -> Permission:
         asset_id, capacity = self.frame.id_of(index), self.frame.floats("capacity").item(index)
         cost = self.now.losses["cost"].item(index)
-        full = self.room.refusal(asset_id, capacity, self.job, self.at, self.settings, cost)
+        by, full = self.room.refused(asset_id, capacity, self.job, self.at, self.settings, cost)
         self.asked.append(Asked(asset_id, capacity, cost, full))
         if full:
-            return Permission(False, (), (), (full,), by=self._refused_by(full, cost))
+            return Permission(False, (), (), (full,), by=by)
         answer = ask(self.hook, self.fleet.world, self.question(index))
         if answer.outcome is not Outcome.ALLOW:
             said = "policy error" if answer.outcome is Outcome.ERROR else "denied by policy"
@@ -89,11 +89,6 @@ class Permissions:
             action_id = approval_id(self.job.id, self.frame.id_of(index))
             verdicts += approval_used(self.fleet.world, action_id, self.at)
         return Permission(not unmet, verdicts, answer.obligations, unmet)
-
-    def _refused_by(self, full: str, cost: float) -> str:
-        if self.room.over_quota(self.job.tenant, self.at, self.settings):
-            return "quota"
-        return "budget" if full == self.room.over_budget(self.job.tenant, cost, self.at) else "capacity"
 
     def question(self, index: int) -> Question:
         """What the policy is asked about the candidate at this place in the frame."""

@@ -27,15 +27,22 @@ class Room:
     def refusal(
         self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings, cost: float = 0.0
     ) -> str:
-        """Why the job does not fit; empty = it fits.
+        """Why the job does not fit; empty = it fits. As `refused` says."""
+        return self.refused(target_id, capacity, job, at, settings, cost)[1]
+
+    def refused(
+        self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings, cost: float = 0.0
+    ) -> tuple[str, str]:
+        """By what the job is refused (quota, budget, capacity), and why; both empty = it fits.
 
         `capacity` in units, NaN = no limit is known; `cost` in USD per hour, NaN = not known, which is the filter's.
         """
-        return (
-            self.over_quota(job.tenant, at, settings)
-            or self.over_budget(job.tenant, cost, at)
-            or self.full(target_id, capacity, job, at, settings)
-        )
+        if why := self.over_quota(job.tenant, at, settings):
+            return "quota", why
+        if why := self.over_budget(job.tenant, cost, at):
+            return "budget", why
+        why = self.full(target_id, capacity, job, at, settings)
+        return ("capacity", why) if why else ("", "")
 
     def over_budget(self, tenant: str | None, cost: float, at: int) -> str:
         """Why the job would take its tenant, or all, over a budget; empty = it would not."""
