@@ -13,6 +13,7 @@ from streams.optimisation import snapshot
 from streams.optimisation.columns import Intake
 from streams.optimisation.destination import carbon_saving_g_per_hour, worth_a_green_move
 from streams.optimisation.figures import Figure, figures_at
+from streams.optimisation.floors import Floors, floors_of
 from streams.optimisation.folding import Grid
 from streams.optimisation.forecast import Forecaster
 from streams.optimisation.limits import owner_of, worth_it
@@ -63,6 +64,12 @@ class CostLatencyOptimizer:
         publication.consider(proposal, s, world, self.policy)
         row.looked_at = at
         return told
+
+    def floors(self, asset_id: str, row: AssetRow, asset: RegisteredAsset | None, at: int) -> Floors:
+        """What a cut at `at` (ms) would not go below, in units, by rule; nothing is changed."""
+        figures = figures_at(row, at, self.grid)
+        s = situation(asset_id, asset, at, figures, self.settings, row.units_at)
+        return floors_of(self.forecaster.expecting(s, row), row, self.settings)
 
     def timer(self, asset_id: str, row: AssetRow, world: World) -> list[Emission]:
         """What is due first: the expiry of what stands, or the next look. Changes `row` in place."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from schemas.records import RecommendedAction
 from streams.optimisation.figures import long_percentile
+from streams.optimisation.floors import floors_of
 from streams.optimisation.metrics import Metric
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Forecast, Situation
@@ -153,18 +154,14 @@ def _shrink(
         return None
     if s.burn_rate is not None and s.burn_rate > settings.burn_rate_veto:
         return None
-    expected = max([high, *(ahead.high for ahead in (s.lead, s.hold) if ahead is not None)])
-    wanted = max(s.units * expected, _highest_wish(s, row, settings))
+    floors = floors_of(s, row, settings)
+    expected = max(floors.window, floors.forecast) / s.units
+    wanted = max(floors.window, floors.forecast, floors.stabilisation)
     usage = tuple(m for m in (Metric.SATURATION, Metric.UTILIZATION) if m in s.figures)
     if s.units < 2:
         return _right_size(s, row, settings, usage) if expected < 1 else None
     limit = 1 - settings.tolerance_down / (2 if standing in DOWN else 1)
     return _scale_in(s, wanted, usage) if expected < limit else None
-
-
-def _highest_wish(s: Situation, row: AssetRow, settings: OptimisationSettings) -> float:
-    since = s.at - settings.stabilisation_down_s * 1000
-    return max((units for at, units in row.wishes if at > since), default=0.0)
 
 
 def _scale_in(s: Situation, wanted: float, usage: tuple[Metric, ...]) -> Proposal | None:

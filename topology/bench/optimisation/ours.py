@@ -6,6 +6,7 @@ from schemas.records import HealthSignal, Recommendation, RecommendedAction, Reg
 from streams.kit.layer import Emission, Event
 from streams.kit.loop import Loop
 from streams.optimisation.engine import OptimisationLayer
+from streams.optimisation.floors import Floors
 from streams.optimisation.settings import OptimisationSettings
 from topology.bench.optimisation.model import SLO_MS, USD_PER_UNIT_H, Seen
 
@@ -18,7 +19,8 @@ class Ours:
 
     def __init__(self, start_ms: int, units: int, settings: OptimisationSettings | None = None) -> None:
         self._start_ms = start_ms
-        self._loop = Loop({"optimisation": OptimisationLayer(settings)})
+        self._layer = OptimisationLayer(settings)
+        self._loop = Loop({"optimisation": self._layer})
         self._units = 0
         self.published = 0
         self.standing: Recommendation | None = None
@@ -43,15 +45,20 @@ class Ours:
         found = self.standing
         return int(found.to_units) if found is not None and found.action in _SCALING else units
 
+    def floors(self, at_ms: int) -> Floors:
+        """What the layer would not cut below at `at_ms`."""
+        row = self._loop.partitions["optimisation"].rows[ASSET]
+        return self._layer.optimizer.floors(ASSET, row, self._asset, at_ms)
+
     def _resize(self, units: int, at: int) -> None:
         self._units = units
-        asset = RegisteredAsset(
+        self._asset = RegisteredAsset(
             id=ASSET,
             capacity_units=float(units),
             cost_usd_per_hour=units * USD_PER_UNIT_H,
             labels={"slo.latency_ms": f"{SLO_MS:g}"},
         )
-        self._hear(self._loop.feed(Event("assets", ASSET, asset, at, f"asset:{at}")))
+        self._hear(self._loop.feed(Event("assets", ASSET, self._asset, at, f"asset:{at}")))
 
     def _hear(self, told: object) -> None:
         for emission in told:  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from streams.optimisation.settings import OptimisationSettings
+from topology.bench.optimisation.attribution import Attribution
 from topology.bench.optimisation.hpa import Hpa, PodState
 from topology.bench.optimisation.model import SLO_MS, START_S, USD_PER_UNIT_H, Fleet, Seen, needed
 from topology.bench.optimisation.ours import Ours
@@ -101,8 +102,10 @@ def controllers(trace: Trace, units: int) -> dict[str, Want]:
     }
 
 
-def play(trace: Trace, want: Want, units: int) -> Outcome:
+def play(trace: Trace, want: Want, units: int, attribution: Attribution | None = None) -> Outcome:
+    """`attribution` is added to, if `want` is that of `Ours`."""
     fleet, outcome = Fleet(units), Outcome()
+    knowing, ours = oracle(trace), getattr(want, "__self__", None)
     minutes = TICK_S / 60
     for demand in trace.demand.tolist():
         seen = fleet.step(demand)
@@ -112,7 +115,10 @@ def play(trace: Trace, want: Want, units: int) -> Outcome:
         outcome.spare_units += max(0, paid - least)
         outcome.under_minutes += minutes * (seen.ready < least)
         outcome.violation_minutes += minutes * (seen.latency_ms > SLO_MS)
-        outcome.moves += fleet.scale(want(seen))
+        wanted = want(seen)
+        if attribution is not None and isinstance(ours, Ours):
+            attribution.add(paid, knowing(seen), ours.floors(trace.start_ms + seen.at_s * 1000))
+        outcome.moves += fleet.scale(wanted)
     outcome.hours = len(trace.demand) * TICK_S / 3600
     return outcome
 
