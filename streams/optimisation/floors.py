@@ -1,4 +1,4 @@
-"""What a cut does not go below: what came in last, the window, earlier wishes, the forecast. The highest of them binds."""
+"""What a cut does not go below: what came in last, the window, earlier wishes, the forecast. The highest binds."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def _shrink(
     if s.units < 2:
         return _right_size(s, row, settings, usage) if expected < 1 else None
     limit = 1 - settings.tolerance_down / (2 if standing in DOWN else 1)
-    return _scale_in(s, wanted, usage) if expected < limit else None
+    return _scale_in(s, wanted, usage) if wanted < limit * s.units else None
 
 
 def _scale_in(s: Situation, wanted: float, usage: tuple[Metric, ...]) -> Proposal | None:

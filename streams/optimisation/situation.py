@@ -154,7 +154,7 @@ def loads(
         (Metric.UTILIZATION, settings.target_utilization),
     )
     slo_ms, latency = latency_slo_ms(asset, settings), figures.get(Metric.LATENCY_MS)
-    kept = latency is not None and latency.percentile(0.95) <= slo_ms
+    kept = latency is not None and (latency.percentile(0.95) <= slo_ms or _queued_longer(figures, slo_ms))
     units = units_of(asset)
     piling = _piling_up(figures, units)
     found = []
@@ -164,6 +164,15 @@ def loads(
             staffing = _staffing(target, figures, settings, slo_ms, units) if pooled else Staffing(target)
             found.append(_usage(metric, figures[metric], staffing, units, piling))
     return found + _throughput(asset, figures, settings) + ([] if settling else _backlog(figures, settings))
+
+
+def _queued_longer(figures: dict[int, Figure], slo_ms: float) -> bool:
+    """A queue in the window took longer than the promise: slowness is lack of capacity, no sign against the model.
+
+    Else a pool that was too small for a moment is planned as one whose latency cannot be told, for a whole window.
+    """
+    queue, through = figures.get(Metric.QUEUE_DEPTH), figures.get(Metric.THROUGHPUT_PER_S)
+    return queue is not None and through is not None and queue.greatest * 1000 > slo_ms * through.high > 0
 
 
 def units_of(asset: RegisteredAsset | None) -> float:

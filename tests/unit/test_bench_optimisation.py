@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streams.optimisation.floors import Floors
 from topology.bench.optimisation import run
+from topology.bench.optimisation.attribution import Attribution
 from topology.bench.optimisation.hpa import Hpa, PodState, Policy, Rules, Select, replicas_for
 from topology.bench.optimisation.model import SERVICE_P95_MS, SLO_MS, Fleet, needed, response_p95_ms
 from topology.bench.optimisation.traces import (
@@ -155,4 +157,18 @@ def test_on_a_day_that_rises_and_falls_ours_costs_less_than_hpa_at_a_tenth_of_th
     assert oracle["usd"] < ours["usd"] < peer["usd"]
     assert ours["violation_minutes"] <= 0.1 * peer["violation_minutes"]
     assert ours["slack"] <= 0.17
+    parts = dict(ours["beyond_oracle_usd"])
+    short = parts.pop("short")
+    assert sum(parts.values()) - short == pytest.approx(ours["usd"] - oracle["usd"], abs=1.0)
     assert ours == {r["controller"]: r for r in run.figures(Path("no-such-folder"), 1.0, "made-daily")}["ours"]
+
+
+def test_what_is_paid_beyond_the_oracle_is_told_by_the_rule_that_asks_for_it() -> None:
+    found = Attribution()
+    found.add(10, 4, Floors(newest=5.0, window=6.5, stabilisation=8.0, forecast=7.0))
+    assert found.units == {
+        "head_room": 1.0, "window": 1.5, "stabilisation": 1.5, "forecast": 0.0, "rest": 2.0, "short": 0.0
+    }  # fmt: skip
+    found.add(3, 5, Floors(newest=6.0, window=6.0, stabilisation=6.0, forecast=0.0))
+    assert found.units["short"] == 2.0
+    assert sum(found.units.values()) == 8.0

@@ -89,23 +89,38 @@ def oracle(trace: Trace) -> Want:
     return want
 
 
+def stabilised(trace: Trace) -> Want:
+    """Knows what each tick needed as soon as it is over, adds at once, and keeps it for the 300 s of stabilisation.
+
+    It draws no margin and foresees nothing: what it costs is what stabilisation alone costs.
+    """
+    wants = [needed(round(d, 2)) for d in trace.demand.tolist()]
+    kept = OptimisationSettings().stabilisation_down_s // TICK_S
+
+    def want(seen: Seen) -> int:
+        tick = seen.at_s // TICK_S
+        return max(wants[max(0, tick - 1 - kept) : tick])
+
+    return want
+
+
 def controllers(trace: Trace, units: int) -> dict[str, Want]:
     reactive = OptimisationSettings(forecast_horizon_s=0)
     return {
         "oracle": oracle(trace),
+        "stabilised": stabilised(trace),
         "static-p95": static_p95(trace),
         "vpa": vpa(),
         "hpa": hpa(TARGET_PERCENT),
         "hpa-80": hpa(80),
         "ours-reactive": Ours(trace.start_ms, units, reactive).want,
-        "ours": Ours(trace.start_ms, units).want,
     }
 
 
-def play(trace: Trace, want: Want, units: int, attribution: Attribution | None = None) -> Outcome:
-    """`attribution` is added to, if `want` is that of `Ours`."""
+def play(trace: Trace, want: Want, units: int, attribution: tuple[Attribution, Ours] | None = None) -> Outcome:
+    """`attribution` is added to, by what the layer that decides says of its floors."""
     fleet, outcome = Fleet(units), Outcome()
-    knowing, ours = oracle(trace), getattr(want, "__self__", None)
+    knowing = oracle(trace)
     minutes = TICK_S / 60
     for demand in trace.demand.tolist():
         seen = fleet.step(demand)
@@ -116,8 +131,9 @@ def play(trace: Trace, want: Want, units: int, attribution: Attribution | None =
         outcome.under_minutes += minutes * (seen.ready < least)
         outcome.violation_minutes += minutes * (seen.latency_ms > SLO_MS)
         wanted = want(seen)
-        if attribution is not None and isinstance(ours, Ours):
-            attribution.add(paid, knowing(seen), ours.floors(trace.start_ms + seen.at_s * 1000))
+        if attribution is not None:
+            parts, ours = attribution
+            parts.add(paid, knowing(seen), ours.floors(trace.start_ms + seen.at_s * 1000))
         outcome.moves += fleet.scale(wanted)
     outcome.hours = len(trace.demand) * TICK_S / 3600
     return outcome
@@ -128,9 +144,12 @@ def figures(shared: Path | None, days: float, only: str = "") -> Iterator[dict[s
         if only not in trace.name:
             continue
         units = needed(round(float(trace.demand[:20].mean()), 2)) + 2
+        beyond, ours = Attribution(), Ours(trace.start_ms, units)
         found = {name: play(trace, want, units) for name, want in controllers(trace, units).items()}
+        found["ours"] = play(trace, ours.want, units, (beyond, ours))
         for name, outcome in found.items():
-            yield row(trace, name, outcome, found["hpa"])
+            told = {"beyond_oracle_usd": beyond.usd(USD_PER_UNIT_H * TICK_S / 3600)} if name == "ours" else {}
+            yield row(trace, name, outcome, found["hpa"]) | told
 
 
 def row(trace: Trace, name: str, o: Outcome, peer: Outcome) -> dict[str, Any]:
@@ -157,7 +176,10 @@ def holds(ours: Outcome, peer: Outcome) -> bool:
 
 
 def text(found: Mapping[str, Any]) -> str:
+    beyond = ", ".join(f"{part} {usd:.2f}" for part, usd in found.get("beyond_oracle_usd", {}).items())
     return (
         "{trace:36} {group:8} {controller:14} {usd:9.2f} USD ({cost_of_hpa:.2f} of hpa) slack {slack:6.1%} under "
         "{under_minutes:7.2f} min violated {violation_minutes:7.2f} min {moves_per_hour:6.2f} moves/h {mark}"
-    ).format(**found, mark="holds" if found["holds"] else "")
+    ).format(**found, mark="holds" if found["holds"] else "") + (
+        f"\n    USD beyond the oracle: {beyond}" if beyond else ""
+    )
