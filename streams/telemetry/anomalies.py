@@ -28,6 +28,7 @@ STATES = {
     incident.RETURNED: AnomalyState.CLOSED,
     incident.ACCEPTED: AnomalyState.CLOSED,
     incident.RECOGNISED: AnomalyState.CLOSED,
+    incident.LAPSED: AnomalyState.CLOSED,
 }
 VERBS = {
     AnomalyKind.SPIKE: "spiked to",
@@ -155,6 +156,8 @@ def _rested(f: Facts) -> str:
 def _end(f: Facts) -> str:
     if f.change == incident.ACCEPTED:
         return f"accepted as the new normal after {f.age} samples"
+    if f.change == incident.LAPSED:
+        return f"the season of {f.season_s:.6g} s explained nothing any more: it is given up, another is looked for"
     if f.change == incident.RECOGNISED and f.nature == FIRST:
         return "it only rises, as a counter does: from here on its rate per second is judged"
     if f.change == incident.RECOGNISED:

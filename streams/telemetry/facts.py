@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streams.kit.kernel import kernel
 from streams.telemetry.evidence import weigh
-from streams.telemetry.incident import RECOGNISED
+from streams.telemetry.incident import LAPSED, RECOGNISED
 from streams.telemetry.record import SeriesRecord
 from streams.telemetry.rounding import LEAST, MOST, rounded, short
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
@@ -62,7 +62,7 @@ class Facts:
     band_low: Double
     band_high: Double
     season_s: Double
-    """0 = not seasonal."""
+    """0 = not seasonal; of the season that was given up, if that closed the incident."""
     slope_per_s: Double
     slope_t: Double
     jump_z: Double
@@ -133,7 +133,8 @@ def write_facts(
     f.expected = _short(f, powers, m.expected)
     f.band_low = _short(f, powers, m.expected - m.half_band)
     f.band_high = _short(f, powers, m.expected + m.half_band)
-    f.season_s = _short(f, powers, s.season_ms / 1000.0) if s.seasonal else 0.0
+    season_ms = m.period_ms if change == LAPSED else float(s.season_ms) if s.seasonal else 0.0
+    f.season_s = _short(f, powers, season_ms / 1000.0)
     f.slope_per_s = _short(f, powers, m.slope_per_s)
     f.slope_t = _short(f, powers, m.slope_t)
     f.jump_z = _short(f, powers, m.jump_z)

@@ -29,8 +29,8 @@ from streams.telemetry.state import (
     SPIKE,
 )
 
-NONE, OPENED, CHANGED, RETURNED, ACCEPTED, RECOGNISED = range(6)
-"""What a sample did to the incident; the last three close it."""
+NONE, OPENED, CHANGED, RETURNED, ACCEPTED, RECOGNISED, LAPSED = range(7)
+"""What a sample did to the incident; the last four close it."""
 EXTRA_QUIET = (0, 0, 0, 3, 10, 14, 14)
 """Normal samples to close, on top of `close_after_samples`; by kind: spike and drop 0, shift 3, drift 10, swings 14."""
 AGAIN_FROM, AGAIN_QUIET, LONGEST_QUIET = 2, 8, 40

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kit.kernel import kernel
-from streams.telemetry import counter, flapping, incident, rarity, reading, season, stamps
+from streams.telemetry import counter, flapping, incident, lapse, rarity, reading, season, stamps
 from streams.telemetry.counter import COUNTER, FIRST, GAUGE, LEVEL_AGAIN, NO_RATE, WAITING
-from streams.telemetry.incident import ACCEPTED, CHANGED, NONE, OPENED, RECOGNISED, RETURNED
+from streams.telemetry.incident import ACCEPTED, CHANGED, LAPSED, NONE, OPENED, RECOGNISED, RETURNED
 from streams.telemetry.record import QUANTUM, RING, SeriesRecord
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import NO_TRIGGER, NORMAL
@@ -81,6 +81,10 @@ def _judge(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: flo
     change = _move(s, c, m, at, x, score) if s.kind == NORMAL else _follow(s, c, m, score)
     s.last_value = x
     season.search(s, c, m, at, x)
+    if lapse.is_due(s) and change < RETURNED and change != OPENED and lapse.weigh(s, m, at):
+        if s.kind != NORMAL:
+            change = LAPSED
+        lapse.give_up(s, c, m, at)
     if n == SEASON_SAMPLES:
         season.start(s, c.season_ms, s.first_at)
     return score, change

@@ -195,6 +195,7 @@ class SeriesRecord:
     last_sign: Byte
     flapping: Byte
     seasonal: Byte
+    """0 = the level predicts; else the season, and 1 more for each doubt about it (`lapse`)."""
 
 
 SERIES = dtype_of(SeriesRecord)

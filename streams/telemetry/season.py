@@ -104,12 +104,18 @@ def judge(s: SeriesRecord, c: SettingsRecord, at: int, flat: float, seasonal: fl
     if not s.seasonal and ratio < SEASON_ENTER and s.season_error < SEASON_ENTER * s.other_error:
         _switch(s, 1, seasonal, s.season_error, ratio)
     elif s.seasonal and ratio > SEASON_LEAVE:
-        _switch(s, 0, flat, s.flat_error, ratio)
-        s.step_ms = 0
+        leave(s, flat)
     elif not s.seasonal and s.season_ms != c.season_ms:
         trial = max(TRIAL_PERIODS * s.season_ms / max(s.interval_ms, 1.0), TRIAL_SAMPLES)
         if s.season_samples > trial:
             start(s, c.season_ms, at)
+
+
+@kernel
+def leave(s: SeriesRecord, flat: float) -> None:
+    """The level predicts again; `flat` is the distance from it. A period is searched anew, from the finest steps on."""
+    _switch(s, 0, flat, s.flat_error, s.season_error / s.flat_error if s.flat_error > 0.0 else 1.0)
+    s.step_ms = 0
 
 
 @kernel

@@ -74,7 +74,7 @@ def test_noise_that_persists_and_a_level_that_wanders_hardly_ever_have_one() -> 
         for i in range(1, len(steps)):
             persistent[i] = 0.9 * persistent[i - 1] + steps[i]
         for noise in (persistent, np.cumsum(steps)):
-            seasonal += fed(5 * MINUTE, 0, 3_000 * 300, 0.0, noise, TelemetrySettings()).state.seasonal
+            seasonal += bool(fed(5 * MINUTE, 0, 3_000 * 300, 0.0, noise, TelemetrySettings()).state.seasonal)
     assert seasonal <= 2
 
 
@@ -83,16 +83,6 @@ def test_the_season_tried_first_is_known_after_one_period() -> None:
     state = fed(MINUTE, 5 * HOUR, 6 * HOUR, 5.0, white(360, 1), settings).state
     assert state.seasonal
     assert state.season_ms == 5 * HOUR * 1000
-
-
-def test_a_period_that_changes_is_found_anew() -> None:
-    detector = Detector()
-    noise = white(6 * 1440, 5)
-    for i in range(len(noise)):
-        period = 60 if i < 1440 else 100
-        detector.step(T0 + i * 60_000, 5.0 * math.sin(2.0 * math.pi * i / period) + float(noise[i]))
-    assert detector.state.seasonal
-    assert detector.state.season_ms == pytest.approx(100 * 60_000, rel=0.04)
 
 
 def test_what_is_usual_at_another_time_of_the_season_is_an_incident_and_the_record_says_the_period() -> None:
