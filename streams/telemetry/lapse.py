@@ -4,8 +4,8 @@ An open incident stops what is learned, so a season that the series has left wou
 happen to fit it, and would keep an incident open for as long as it stands. Here it is judged by all of them: once in a
 ring of residuals, does the series swing less about its mean with the season taken out than with it left in? A level
 that moved is the same to both. Rings that say no, less those that say yes, end the season when they fill
-`TRIAL_PERIODS` periods. Only a series with an open incident, or one already in doubt, is looked at. A season of which
-a ring is a hundredth or less cannot be told from its noise there, and stays.
+`TRIAL_PERIODS` periods. Only a series with an open incident, or one already in doubt, is looked at. Where a
+ring is a small part of a period, noise hides the season in it, and it is given up late or not at all.
 """
 
 from __future__ import annotations
