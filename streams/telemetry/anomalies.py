@@ -69,6 +69,7 @@ def of_value(series: Named, f: Facts, cause_id: str) -> Anomaly:
         "late_dropped": f.late_dropped,
         "never_changed": bool(f.never_changed),
         "opened_by": STATISTICS[f.trigger],
+        "pair_z": f.pair_z,
         "season_s": f.season_s,
         "seasonal": bool(f.seasonal),
         "series_kind": "counter" if f.nature == COUNTER else "gauge",

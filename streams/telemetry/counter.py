@@ -99,13 +99,13 @@ def begin_anew(s: SeriesRecord, at: int, x: float, nature: int) -> None:
     s.nature, s.evidence, s.total, s.samples, s.kind, s.flapping, s.seasonal = nature, 0, x, 1, 0, 0, 0
     s.first_at, s.last_value, s.level, s.offset = at, x, x, x
     s.season_ms = s.season_at = s.step_at = s.step_ms = s.step_count = s.season_samples = s.days_known = 0
-    s.closed_sample = s.opened_sample = s.age = s.quiet = s.state_bits = 0
+    s.opened_sample = s.age = s.quiet = s.state_bits = 0
     s.step_anchor = s.anchor = s.local_level = s.trend_fast = s.trend_slow = s.value_width = 0.0
     s.flat_error = s.season_error = s.other_error = s.activity_scale = s.fast = s.slow = s.activity = 0.0
     s.change = s.jump_scale = s.level_scale = s.slow_scale = s.step_sum = s.quantum = 0.0
-    s.jump_q = s.jump_e = s.slow_q = s.slow_e = s.activity_q = s.activity_e = 0.0
+    s.jump_q = s.jump_e = s.pair_q = s.slow_q = s.slow_e = s.activity_q = s.activity_e = 0.0
     s.reference = s.sigma = s.openings = s.candidate_ms = s.candidate_span_ms = s.value_offset = s.peak = 0.0
-    s.value_samples = s.excess_samples = s.doubt = s.flips = s.reopened = 0
+    s.value_samples = s.excess_samples = s.doubt = s.flips = s.reopened = s.lean = 0
     s.lowest_bin = s.highest_bin = s.steps = s.buckets = s.last_sign = 0
     s.z_scale[:] = 0.0
     s.z_q[:] = 0.0
@@ -126,7 +126,6 @@ def note_time(s: SeriesRecord, at: int, gap: int) -> None:
     if n >= MOST_SAMPLES:
         n = s.samples = n - MOST_SAMPLES // 2
         s.opened_sample -= MOST_SAMPLES // 2
-        s.closed_sample -= MOST_SAMPLES // 2
     if n < 10:
         s.interval_ms += (gap - s.interval_ms) / n
     else:

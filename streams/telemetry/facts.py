@@ -67,6 +67,7 @@ class Facts:
     slope_t: Double
     jump_z: Double
     jump_p: Double
+    pair_z: Double
     slow_z: Double
     slow_p: Double
     activity_z: Double
@@ -139,6 +140,7 @@ def write_facts(
     f.slope_t = _short(f, powers, m.slope_t)
     f.jump_z = _short(f, powers, m.jump_z)
     f.jump_p = _short(f, powers, m.jump_p)
+    f.pair_z = _short(f, powers, m.pair_z)
     f.slow_z = _short(f, powers, m.slow_z)
     f.slow_p = _short(f, powers, m.slow_p)
     f.activity_z = _short(f, powers, m.activity_z)

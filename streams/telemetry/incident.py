@@ -110,7 +110,7 @@ def _level_may_open(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord) -> boo
 @kernel
 def open_as(s: SeriesRecord, trigger: int, m: ReadingRecord) -> None:
     """Freezes the baseline as it was before the sample; the ring already holds the sample."""
-    soon = s.closed_sample > 0 and s.samples - s.closed_sample < SOON_SAMPLES
+    soon = s.openings > 0.0 and s.samples - (s.opened_sample + s.age - 1) < SOON_SAMPLES
     s.reopened = min(s.reopened + 1, MOST) if soon else 0
     s.openings = _openings(s) + 1.0
     s.opened_sample = s.samples
@@ -152,7 +152,7 @@ def follow(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord) -> int:
         calm = calm and m.slow_p < LEAVE_P
     elif s.kind >= OSCILLATION:
         calm = calm and m.activity_p < LEAVE_P
-    s.quiet = s.quiet + 1 if calm else 0
+    s.quiet = min(s.quiet + 1, MOST) if calm else 0
     quiet = is_quiet(s, c)
     flapping.note_state(s, not quiet)
     if quiet:
@@ -192,7 +192,9 @@ def deviation_score(s: SeriesRecord, m: ReadingRecord) -> float:
         return m.activity_p
     if s.age == 1:
         return m.jump_p
-    return max(m.jump_p, tails.shaped_score(abs(m.residual - s.reference) / m.jump_scale, s.jump_q, s.jump_e))
+    away = m.residual - s.reference
+    p = tails.shaped_score(abs(away) / m.jump_scale, s.jump_q, s.jump_e)
+    return max(m.jump_p, p + tails.side_score(p, away > 0.0, s.lean))
 
 
 @kernel
@@ -201,7 +203,6 @@ def close(s: SeriesRecord, residual: float) -> None:
     s.fast = 0.5 * (residual + s.reference)
     s.kind = NORMAL
     s.flapping = 0
-    s.closed_sample = s.samples
     s.slow = 0.0
     s.activity = s.jump_scale
 
@@ -209,7 +210,7 @@ def close(s: SeriesRecord, residual: float) -> None:
 @kernel
 def accept(s: SeriesRecord, m: ReadingRecord) -> None:
     """The baseline moves to what the series does now; scales grow if it swings more, and tails start anew."""
-    moved = s.fast
+    moved, scale = s.fast, s.level_scale
     if s.kind >= OSCILLATION:
         w = m.window
         middle = shapes.mean(w, shapes.recent(s, w, RING))
@@ -220,6 +221,7 @@ def accept(s: SeriesRecord, m: ReadingRecord) -> None:
             step += abs(w[i] - w[i - 1]) / (RING - 1) if i > 0 else 0.0
         s.jump_scale = max(s.jump_scale, step * s.level_scale)
         s.level_scale = max(s.level_scale, spread * s.level_scale)
+    shapes.measure_anew(s, moved, scale)
     s.level += moved
     s.offset += moved
     s.reference = 0.0
@@ -230,7 +232,9 @@ def accept(s: SeriesRecord, m: ReadingRecord) -> None:
 @kernel
 def forget_tails(s: SeriesRecord) -> None:
     s.jump_q = tails.PRIOR_Q
-    s.jump_e = tails.PRIOR_E
+    s.jump_e = tails.PRIOR_JUMP_E if s.change > 0.0 else tails.PRIOR_E
+    s.pair_q = tails.PRIOR_PAIR_Q
+    s.lean = 0
     s.slow_q = tails.PRIOR_Q
     s.slow_e = tails.PRIOR_E
     s.activity_q = tails.PRIOR_Q

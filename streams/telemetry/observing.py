@@ -8,13 +8,12 @@ from streams.kit.kernel import kernel
 from streams.telemetry import counter, flapping, incident, lapse, rarity, reading, season, stamps
 from streams.telemetry.counter import COUNTER, FIRST, GAUGE, LEVEL_AGAIN, NO_RATE, WAITING
 from streams.telemetry.incident import ACCEPTED, CHANGED, LAPSED, NONE, OPENED, RECOGNISED, RETURNED
-from streams.telemetry.record import QUANTUM, RING, SeriesRecord
+from streams.telemetry.record import QUANTUM, RING, RING_LIMIT, SeriesRecord
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 from streams.telemetry.state import NO_TRIGGER, NORMAL
 
 LARGEST_VALUE = 1e30
 """A reading beyond it is an error of the source, and its square would leave the range of a double."""
-RING_LIMIT = 32_000.0
 SEASON_SAMPLES = 10
 """Samples from which the sampling interval is known well enough for a season."""
 

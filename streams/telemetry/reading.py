@@ -1,6 +1,7 @@
 """One sample measured against the history before it. Nothing here changes the series.
 
-Three statistics, each in mean absolute deviations of its own past: the jump from the level of the last few samples, the
+Three statistics, each in mean absolute deviations of its own past: the jump from the level of the last few samples (of
+one sample, or the smaller of two in a row to one side, which noise with heavy tails seldom has), the
 slow mean of residuals (a level that moved), and the activity (mean jump against its usual size).
 """
 
@@ -10,10 +11,12 @@ import math
 
 from streams.kit.kernel import kernel
 from streams.telemetry import baseline, season, tails
-from streams.telemetry.record import SeriesRecord
+from streams.telemetry.record import QUANTUM, RING, SeriesRecord
 from streams.telemetry.scratch import ReadingRecord, SettingsRecord
 
 FAST = baseline.FAST
+PAIR_LESS = 0.5
+"""Taken off the score of a pair: its tail is lent from single jumps, and it is one test more a sample."""
 SLOW, ACTIVE = 0.06, 0.1
 """EW rates per sample of the slow residual and the activity."""
 CLIP = 4.0
@@ -51,7 +54,12 @@ def take(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float
         freedom = s.samples - 1.0 if s.samples > 2 else 1.0
         m.jump_z = _shrunk(m.jump_z, freedom)
         m.slow_z = _shrunk(m.slow_z, freedom)
-    m.jump_p = tails.shaped_score(m.jump_z, s.jump_q, s.jump_e)
+        m.pair_z = _shrunk(m.pair_z, freedom)
+    p = tails.shaped_score(m.jump_z, s.jump_q, s.jump_e)
+    m.jump_p = p + tails.side_score(p, m.jump_side > 0.0, s.lean)
+    pair_p = tails.shaped_score(m.pair_z, s.pair_q, s.jump_e * s.pair_q / s.jump_q) - PAIR_LESS
+    if pair_p > m.jump_p:
+        m.jump_p = pair_p
     m.slow_p = tails.score(m.slow_z, s.slow_q, s.slow_e)
     m.activity_p = tails.score(m.activity_z, s.activity_q, s.activity_e)
 
@@ -60,10 +68,13 @@ def take(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float
 def _standardise(s: SeriesRecord, m: ReadingRecord, floor: float) -> None:
     size, scale = abs(m.jump), m.jump_scale
     m.jump_z = size / scale
+    m.jump_side = m.jump
     if m.level_scale < STEADY * scale:
         away = abs(m.residual) / m.level_scale
         if away > m.jump_z:
             m.jump_z = away
+            m.jump_side = m.residual
+    m.pair_z = _pair(s, m, scale)
     far = SLOW_REACH * m.level_scale if s.change > 0.0 else math.inf
     away = m.residual - s.slow
     m.slow = s.slow + SLOW * min(max(away, -far), far)
@@ -74,6 +85,21 @@ def _standardise(s: SeriesRecord, m: ReadingRecord, floor: float) -> None:
     # Until the first step the scale is a share of the value: learning from it would bring in the offset.
     m.ratio = m.activity / scale - 1.0 if s.change > 0.0 else -1.0
     m.activity_z = m.ratio / (s.activity_scale if s.activity_scale > ACTIVITY_FLOOR else ACTIVITY_FLOOR)
+
+
+@kernel
+def _pair(s: SeriesRecord, m: ReadingRecord, scale: float) -> float:
+    """The smaller of the last two distances from the local level before both, in its deviations; 0 if they are on two
+    sides of it. As for a jump the distance from a level that stands still counts too."""
+    last = s.ring[(s.samples - 1) % RING] * QUANTUM * m.level_scale
+    before = (s.fast - FAST * last) / (1.0 - FAST)
+    one, two = last - before, m.residual - before
+    z = min(abs(one), abs(two)) / scale if one * two > 0.0 else 0.0
+    if m.level_scale < STEADY * scale and last * m.residual > 0.0:
+        away = min(abs(last), abs(m.residual)) / m.level_scale
+        if away > z:
+            return away
+    return z
 
 
 @kernel
@@ -96,10 +122,15 @@ def learn(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: floa
     season.learn(s, at, x)
     step = abs(x - s.last_value)
     if step > SAME * abs(x):
+        if s.change <= 0.0:
+            s.jump_e = tails.PRIOR_JUMP_E
         s.change += pace * STEP_RATE * (min(step, STEP_CLIP * s.change) - s.change) if s.change > 0.0 else step
     _learn_scales(s, m, max(1.0 / n, memory))
     if n > 20:
+        if m.jump_z > s.jump_q:
+            s.lean = tails.leaned(s.lean, m.jump_side > 0.0)
         s.jump_q, s.jump_e = tails.learned(m.jump_z, s.jump_q, s.jump_e, n, pace)
+        s.pair_q, _ = tails.learned(m.pair_z, s.pair_q, s.jump_e, n, pace)
         s.slow_q, s.slow_e = tails.learned(m.slow_z, s.slow_q, s.slow_e, n, SLOW_PACE)
         s.activity_q, s.activity_e = tails.learned(m.activity_z, s.activity_q, s.activity_e, n, SLOW_PACE)
 

@@ -20,6 +20,7 @@ RING = 64
 """Recent standardised residuals kept for telling the kinds apart."""
 QUANTUM = 0.01
 """Step of `ring` in mean absolute deviations; it holds +-320 of them."""
+RING_LIMIT = 32_000.0
 BUCKETS = 24
 """Buckets of the season at most; interpolated, they follow two harmonics to 2 % of the amplitude."""
 STEPS = 44
@@ -110,6 +111,8 @@ class SeriesRecord:
     # baseline, dimensionless: quantile and mean excess of each tail (`tails`)
     jump_q: Float
     jump_e: Float
+    pair_q: Float
+    """Quantile of the smaller of two jumps in a row to one side; its excesses are as `jump_e` is to `jump_q`."""
     slow_q: Float
     slow_e: Float
     activity_q: Float
@@ -130,15 +133,13 @@ class SeriesRecord:
     # counts
     samples: Int
     """Accepted in order."""
-    closed_sample: Int
-    """`samples` when the last incident closed, and when the last one opened."""
     opened_sample: Int
+    """`samples` when the last incident opened."""
     late_dropped: Int
     cause_row: Int
     """Row in the message of `cause_number`; -1 = the message's only sample."""
     age: Int
     """Samples since the onset; of the open incident, or of the last one."""
-    quiet: Int
     season_samples: Int
     state_bits: Int
     step_ms: Int
@@ -169,6 +170,9 @@ class SeriesRecord:
     doubt: Short
     """By how much the period may be wrong, in 1/10,000 of it; 0 = one of clocks and calendars, or of the settings."""
     flips: Short
+    quiet: Short
+    lean: Short
+    """Side of the large jumps: `tails.LEANS` = all upwards, the negative of that = all downwards."""
     reopened: Short
     excesses: Excesses
     """Counts of large statistics, by half octaves (`counts`)."""

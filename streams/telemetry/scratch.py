@@ -50,6 +50,10 @@ class ReadingRecord:
     jump_scale: Double
     level_scale: Double
     jump_z: Double
+    jump_side: Double
+    """Its sign is the side of `jump_z`."""
+    pair_z: Double
+    """Of two jumps in a row to one side, the smaller."""
     slow_z: Double
     activity_z: Double
     jump_p: Double

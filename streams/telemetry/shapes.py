@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from streams.kit.kernel import kernel
-from streams.telemetry.record import QUANTUM, RING, SeriesRecord
+from streams.telemetry.record import QUANTUM, RING, RING_LIMIT, SeriesRecord
 from streams.telemetry.scratch import Window
 from streams.telemetry.state import DRIFT, OSCILLATION, SHIFT, VARIANCE
 
@@ -31,6 +33,17 @@ def recent(s: SeriesRecord, w: Window, count: int) -> int:
     for i in range(RING - count, RING):
         w[i] = s.ring[(end + i) % RING] * QUANTUM
     return RING - count
+
+
+@kernel
+def measure_anew(s: SeriesRecord, moved: float, scale: float) -> None:
+    """The recent residuals, which were in `scale`, as the baseline sees them whose level went up by `moved`.
+
+    0 where they were beyond what the ring holds, as nothing is known of them then.
+    """
+    for i in range(RING):
+        v = (s.ring[i] * scale - moved / QUANTUM) / s.level_scale
+        s.ring[i] = int(np.rint(v)) if max(abs(s.ring[i]), abs(v)) < RING_LIMIT else 0
 
 
 @kernel

@@ -14,7 +14,7 @@ import numpy as np
 from streams.telemetry import causes
 from streams.telemetry.record import SERIES, SeriesRecord
 
-VERSION = 6
+VERSION = 7
 
 NORMAL, SPIKE, DROP, SHIFT, DRIFT, OSCILLATION, VARIANCE = range(7)
 """Incident codes; NORMAL = no incident open."""

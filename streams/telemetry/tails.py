@@ -15,6 +15,10 @@ AT_QUANTILE = -math.log10(1.0 - SHARE)
 LOG10_E = 0.4342944819032518
 PRIOR_Q, PRIOR_E = 2.9, 0.6
 """Of |z| in mean absolute deviations of a Gaussian: quantile, mean excess above it."""
+PRIOR_JUMP_E = 0.7
+"""Of the jumps of a series that has moved: until its own tail is known it may be a heavier one."""
+PRIOR_PAIR_Q = 1.8
+"""Of the smaller of two jumps in a row to one side, white noise: 1.5."""
 PRIOR_EXCESSES = 12.0
 LARGEST = 300.0
 """-log10 of the smallest double; there is no more to say."""
@@ -22,6 +26,27 @@ HEAVY_FROM, HEAVY_GAIN, HEAVIEST = 0.20, 1.7, 0.35
 """Shape of the tail by mean excess / quantile: a Gaussian has .14, Laplace .24, Student's t4 .33, t3 .45."""
 CLIP = 3.0
 """An excess counts for at most this many mean excesses, so that an anomaly does not teach the tail to expect it."""
+
+LEANS = 10_000
+LEAN_RATE = 0.08
+"""Weight of the newest excess."""
+LEAST_SHARE = 0.02
+"""Of a side on which a series has no excesses."""
+
+
+@kernel
+def side_score(p: float, upwards: bool, lean: int) -> float:
+    """What the side of an excess adds to `p`, its -log10 p among excesses of both sides; 0 at equal shares."""
+    if p <= AT_QUANTILE:
+        return 0.0
+    share = 0.5 + 0.5 * lean / LEANS if upwards else 0.5 - 0.5 * lean / LEANS
+    return -math.log10(2.0 * (share if share > LEAST_SHARE else LEAST_SHARE))
+
+
+@kernel
+def leaned(lean: int, upwards: bool) -> int:
+    """`lean` after one more excess."""
+    return lean + int(LEAN_RATE * ((LEANS if upwards else -LEANS) - lean))
 
 
 @kernel

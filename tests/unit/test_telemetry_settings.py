@@ -107,8 +107,8 @@ def series_begun(**settings: float) -> int:
 CASES: dict[str, tuple[dict[str, float], Callable[..., object]]] = {
     "enter_score": ({"enter_score": 1.5}, lambda **s: count(run(noise(600), **s))),
     "leave_z": ({"leave_z": 6.0}, lambda **s: closes_at(run(with_step(300, 150, 12.0, 1) + shoulder(), **s))),
-    "medium_score": ({"medium_score": 5.9}, lambda **s: severity(run(with_step(200, 150, 6.5, 1), **s))),
-    "high_score": ({"high_score": 7.0}, lambda **s: severity(run(with_step(200, 150, 8.0, 1), **s))),
+    "medium_score": ({"medium_score": 5.9}, lambda **s: severity(run(with_step(200, 150, 7.0, 1), **s))),
+    "high_score": ({"high_score": 7.0}, lambda **s: severity(run(with_step(200, 150, 9.0, 1), **s))),
     "critical_score": ({"critical_score": 30.0}, lambda **s: severity(run(returning, **s))),
     "min_history_samples": ({"min_history_samples": 20}, lambda **s: count(run([0.1] * 10 + [1.0], **s))),
     "close_after_samples": ({"close_after_samples": 5}, lambda **s: closes_at(run(returning, **s))),
