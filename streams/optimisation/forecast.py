@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from streams.optimisation import outlook
 from streams.optimisation.history import SLOT_MS, remember, season_ahead
+from streams.optimisation.loads import Load
 from streams.optimisation.settings import OptimisationSettings
-from streams.optimisation.situation import Forecast, Load, Situation
+from streams.optimisation.situation import Forecast, Situation
 from streams.optimisation.state import AssetRow, Outlook, Trend
 
 _LEVEL_WEIGHT, _SLOPE_WEIGHT, _DAMPING = 0.4, 0.2, 0.98

@@ -91,7 +91,7 @@ def _standardise(s: SeriesRecord, m: ReadingRecord, floor: float) -> None:
 def _pair(s: SeriesRecord, m: ReadingRecord, scale: float) -> float:
     """The smaller of the last two distances from the local level before both, in its deviations; 0 if they are on two
     sides of it. As for a jump the distance from a level that stands still counts too."""
-    last = s.ring[(s.samples - 1) % RING] * QUANTUM * m.level_scale
+    last: float = s.ring[(s.samples - 1) % RING] * QUANTUM * m.level_scale
     before = (s.fast - FAST * last) / (1.0 - FAST)
     one, two = last - before, m.residual - before
     z = min(abs(one), abs(two)) / scale if one * two > 0.0 else 0.0
