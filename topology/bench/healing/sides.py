@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from topology.embedded import embedded_kafka
 from topology.settings import Settings
 
 PARTITIONS = 2
+MODULE = (sys.executable, "-W", "ignore", "-m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +82,41 @@ def looked_after(side: Side, pool: Pool, folder: Path) -> Iterator[str | None]:
 
 
 def _maestro(stack: ExitStack, side: Side, pool: Pool, folder: Path) -> str:
-    broker = stack.enter_context(embedded_kafka()).bootstrap
-    settings = settings_of(pool)
-    TopicAdmin(broker).create(wanted_topics(Settings(**settings)))
-    module = [sys.executable, "-W", "ignore", "-m"]
-    worker = [*module, "topology.bench.healing.worker", broker, str(folder / "state"), json.dumps(settings)]
-    (folder / "state").mkdir()
-    process: subprocess.Popen[bytes] = stack.enter_context(child(worker))
-    if process.stdout is None or not process.stdout.readline():
-        raise BenchError("the worker ended before it was ready")
-    register(broker, pool)
+    broker = all_layers(stack, settings_of(pool), folder)
+    register(broker, [asset_of(name) for name in pool.names])
     named = [f"{name}={port}" for name, port in pool.ports.items()]
-    probe = [*module, "topology.bench.healing.probe", broker, str(pool.runtime), str(side.telemetry_s), *named]
+    probe = [*MODULE, "topology.bench.healing.probe", broker, str(pool.runtime), str(side.telemetry_s), *named]
     stack.enter_context(child(probe))
     return broker
 
 
-def register(broker: str, pool: Pool) -> None:
+def all_layers(stack: ExitStack, settings: dict[str, Any], folder: Path) -> str:
+    """All layers in one process, on a broker of their own, whose address it returns once they are ready."""
+    broker = stack.enter_context(embedded_kafka()).bootstrap
+    TopicAdmin(broker).create(wanted_topics(Settings(**settings)))
+    worker = [*MODULE, "topology.bench.healing.worker", broker, str(folder / "state"), json.dumps(settings)]
+    (folder / "state").mkdir()
+    process: subprocess.Popen[bytes] = stack.enter_context(child(worker))
+    if process.stdout is None or not process.stdout.readline():
+        raise BenchError("the worker ended before it was ready")
+    return broker
+
+
+def asset_of(name: str) -> Asset:
+    """A server of the pool, as healing is told of it."""
+    return Asset(
+        id=name,
+        kind=AssetKind.MICROSERVICE,
+        tenant="bench",
+        labels={"pool": BACKEND},
+        capabilities=(Capability(name=BACKEND),),
+        endpoints=(Endpoint(type="haproxy", url=f"haproxy:edge/{BACKEND}/{name}"),),
+    )
+
+
+def register(broker: str, assets: Iterable[Asset]) -> None:
     publisher, at = Publisher(broker), now_ms()
-    for name in pool.names:
-        asset = Asset(
-            id=name,
-            kind=AssetKind.MICROSERVICE,
-            tenant="bench",
-            labels={"pool": BACKEND},
-            capabilities=(Capability(name=BACKEND),),
-            endpoints=(Endpoint(type="haproxy", url=f"haproxy:edge/{BACKEND}/{name}"),),
-        )
-        event = DiscoveryEvent(source="bench", scope="bench", op=Op.UPSERT, asset_id=name, asset=asset, at=at)
-        publisher.publish("discovery-events", event, key=name)
+    for asset in assets:
+        event = DiscoveryEvent(source="bench", scope="bench", op=Op.UPSERT, asset_id=asset.id, asset=asset, at=at)
+        publisher.publish("discovery-events", event, key=asset.id)
     publisher.flush()
