@@ -125,9 +125,14 @@ class SourceRun:
             await asyncio.sleep(self._provider.freshness_s)
             return _Over.IN_TIME
         over, error = await self._watch(self._provider)
-        if over is _Over.BROKEN and not isinstance(self._provider, Listing):
+        self.status.watches_broken += over is _Over.BROKEN
+        if isinstance(self._provider, Listing):
+            return over
+        if over is _Over.BROKEN:
             self.status.failed(error or "its watch ended")
             await self._publish(failure_event(self._provider, self.status.error, self._now_ms()))
+        else:
+            self.status.answers()
         return over
 
     async def _watch(self, watching: Watching) -> tuple[_Over, str]:
@@ -146,6 +151,8 @@ class SourceRun:
                     _log.warning("watch broke off, listing again", source=self.status.source, error=error)
                     return _Over.BROKEN, error
                 self.status.changes += 1
+                if not isinstance(watching, Listing):
+                    self.status.answers()
                 await self._publish(change_event(self._provider, change, self._now_ms()))
         except TimeoutError:
             if not limit.expired():

@@ -274,6 +274,49 @@ async def test_the_status_of_a_source():
     assert (run.status.assets, run.status.error) == (2, "ConnectionError: cut off")
 
 
+class OnlyWatch:
+    """Fails twice, then tells one change and is quiet."""
+
+    source, scope, complete, freshness_s, calls = "push:p", "all", False, 30.0, 0
+
+    async def watch(self):
+        self.calls += 1
+        if self.calls <= 2:
+            raise ConnectionError("refused")
+        yield Change("a", Asset(id="a"))
+        await asyncio.sleep(60)
+
+
+async def test_the_status_of_a_source_that_only_watches_is_well_again_once_it_tells_something():
+    told = asyncio.Event()
+    seen = []
+
+    async def publish(event):
+        seen.append((event.op, run.status.failures_in_a_row, run.status.error))
+        if event.op is Op.UPSERT:
+            told.set()
+
+    run = SourceRun(OnlyWatch(), publish, clock(), FAST)
+    assert run.status.up is None
+    task = asyncio.create_task(run.run())
+    await asyncio.wait_for(told.wait(), 5)
+    task.cancel()
+    failed = (Op.SOURCE_FAILED, "ConnectionError: refused")
+    assert [(op, error) for op, _, error in seen] == [failed, failed, (Op.UPSERT, "")]
+    assert [in_a_row for _, in_a_row, _ in seen] == [1, 2, 0]
+    assert (run.status.failures, run.status.watches_broken, run.status.up) == (2, 2, True)
+
+
+async def test_a_watch_that_breaks_off_is_counted_though_its_listings_succeed():
+    run = SourceRun(FakeWatch("k8s:p", "a", rounds=[[], []]), _nowhere, clock(), FAST)
+    task = asyncio.create_task(run.run())
+    async with asyncio.timeout(5):
+        while run.status.listings < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    task.cancel()
+    assert (run.status.watches_broken, run.status.failures, run.status.up) == (2, 0, True)
+
+
 async def test_a_transport_that_fails_ends_the_run():
     async def publish(event):
         raise TimeoutError("broker away")
