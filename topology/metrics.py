@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from topology.app import Worker
+    from topology.settings import Settings
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +130,21 @@ def _value(worker: Worker, declared: Declared) -> float:
 
 
 @contextmanager
-def serving(workers: Sequence[Worker], host: str, port: int) -> Iterator[int]:
+def metrics_page(collector: Collector, settings: Settings) -> Iterator[None]:
+    """Served while the block runs, if the settings name a port; the log says where. OSError if it is taken."""
+    if settings.metrics_port is None:
+        yield
+        return
+    with serving(collector, settings.metrics_host, settings.metrics_port) as port:
+        _log.info("metrics page", url=f"http://{settings.metrics_host}:{port}/metrics")
+        yield
+
+
+@contextmanager
+def serving(collector: Collector, host: str, port: int) -> Iterator[int]:
     """Serves /metrics while the block runs and gives its port; port 0 = any free one. OSError if it is taken."""
     registry = CollectorRegistry()
-    registry.register(LayerCollector(workers))
+    registry.register(collector)
     server, thread = start_http_server(port, host, registry)
     try:
         yield server.server_port

@@ -18,7 +18,7 @@ from streams.atleastonce import AtLeastOnceError, Exit
 from topology import adapters, app
 from topology.admin import TopicAdmin, wanted_topics
 from topology.client.connection import projector
-from topology.metrics import serving
+from topology.metrics import LayerCollector, metrics_page
 from topology.schema_registry import connected_ids
 from topology.settings import Settings
 
@@ -58,9 +58,7 @@ def run_worker(
             stack.callback(model.stop)
         faust = [n for n in names if n != COMMAND]
         workers = app.build(settings, broker, faust, folder=folder, schema_ids=schema_ids)
-        if settings.metrics_port is not None:
-            port = stack.enter_context(serving(workers, settings.metrics_host, settings.metrics_port))
-            log.info("metrics page", url=f"http://{settings.metrics_host}:{port}/metrics")
+        stack.enter_context(metrics_page(LayerCollector(workers), settings))
         try:
             asyncio.run(_until_signal(workers, on_ready))
         except AtLeastOnceError as error:

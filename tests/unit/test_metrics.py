@@ -18,7 +18,7 @@ from streams.kit.partition import Partition
 from streams.policy.gate import PolicyGate
 from streams.policy.settings import PolicySettings
 from streams.runtime.runner import Counters
-from topology.metrics import COUNTERS, serving
+from topology.metrics import COUNTERS, LayerCollector, serving
 from topology.tables import LAYER_BY_NAME
 
 
@@ -29,7 +29,7 @@ def worker() -> Any:
 
 
 def page(*workers: Any) -> str:
-    with serving(workers, "127.0.0.1", 0) as port:
+    with serving(LayerCollector(workers), "127.0.0.1", 0) as port:
         return str(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode())
 
 
@@ -55,7 +55,8 @@ def test_every_declared_metric_has_a_meaning_and_a_unit_in_its_name() -> None:
 
 
 def test_a_taken_port_is_an_error_and_not_a_silent_absence() -> None:
-    with serving([], "127.0.0.1", 0) as port, pytest.raises(OSError), serving([], "127.0.0.1", port):
+    none = LayerCollector([])
+    with serving(none, "127.0.0.1", 0) as port, pytest.raises(OSError), serving(none, "127.0.0.1", port):
         pass
 
 

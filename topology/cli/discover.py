@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topology.cli.options import Broker, SettingsFile, connected
-from topology.cli.root import Misused
+from topology.cli.root import Misused, Refused
 
 if TYPE_CHECKING:
     from topology.discover.command import Discovering
@@ -96,15 +96,21 @@ def discover(
     from streams.discovery.providers.host import HostProvider
     from topology.admin import TopicAdmin, wanted_topics
     from topology.discover.command import Discovering, claims_topic
+    from topology.discover.metrics import SourceCollector
+    from topology.metrics import metrics_page
     from topology.schema_registry import connected_ids
     from topology.worker import set_up_logging
 
     set_up_logging(settings)
     TopicAdmin(address).create([*wanted_topics(settings), claims_topic(settings)])
     everywhere = [HostProvider()] if host else []
-    asyncio.run(
-        _until_signal(Discovering(settings, address, shared, everywhere, connected_ids(settings.schema_registry_url)))
-    )
+    discovering = Discovering(settings, address, shared, everywhere, connected_ids(settings.schema_registry_url))
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(metrics_page(SourceCollector(discovering.sources, discovering.running), settings))
+        except OSError as error:
+            raise Refused(f"the metrics page cannot listen on port {settings.metrics_port}: {error}") from error
+        asyncio.run(_until_signal(discovering))
 
 
 async def _until_signal(discovering: Discovering) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import orjson
 import structlog
@@ -18,6 +19,7 @@ from streams.atleastonce import AtLeastOnceSettings
 from streams.atleastonce.producer import ConfirmedProducer, Outgoing
 from streams.discovery.ports import DiscoveryProvider
 from streams.discovery.providers.poll import SourceRun
+from streams.discovery.providers.status import SourceStatus
 from streams.kit.ids import tie_break
 from topology.admin import WantedTopic
 from topology.client.publisher import natural_key
@@ -34,6 +36,15 @@ def claims_topic(settings: Settings) -> WantedTopic:
     return WantedTopic(name, SLOTS, settings.replication_factor, {"cleanup.policy": "compact"})
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A source that this instance runs now. `epoch`: None of one that is not fenced."""
+
+    provider: DiscoveryProvider
+    status: SourceStatus
+    epoch: int | None
+
+
 class Discovering:
     """One instance. `everywhere` are run by each instance, not fenced: what only this host can see."""
 
@@ -47,6 +58,9 @@ class Discovering:
     ) -> None:
         self.instance = uuid.uuid4().hex
         self.slots: dict[int, Slot] = {}
+        self.sources = tuple(p.source for p in (*shared, *everywhere))
+        self.running: dict[str, Running] = {}
+        """By source."""
         self._shared, self._everywhere, self._settings = shared, everywhere, settings
         self._topic = claims_topic(settings).name
         self._ids = schema_ids
@@ -125,7 +139,13 @@ class Discovering:
             await self._producer.hand_over([self._outgoing(event.model_copy(update={"epoch": epoch}))])
 
         log.info("source is run here", source=provider.source, scope=provider.scope, epoch=epoch)
-        await SourceRun(provider, publish, now_ms, self._settings.polling).run()
+        run = SourceRun(provider, publish, now_ms, self._settings.polling)
+        shown = self.running[provider.source] = Running(provider, run.status, epoch)
+        try:
+            await run.run()
+        finally:
+            if self.running.get(provider.source) is shown:  # else the next run of it has begun while this one ended
+                del self.running[provider.source]
 
     def _outgoing(self, event: DiscoveryEvent) -> Outgoing:
         wire = Wire.SINGLE_OBJECT if self._ids is None else Wire.CONFLUENT

@@ -133,7 +133,10 @@ class TelemetryProvider:
 
     def _tell_of_faults(self) -> None:
         if self._last_fault:
-            counts = {"unreadable": self.unreadable, "faults": self.faults, "failed": self.failed}
-            counts["forgotten"] = self.sightings.forgotten
-            _log.warning("telemetry is damaged", source=self.source, last=self._last_fault[:200], **counts)
+            _log.warning("telemetry is damaged", source=self.source, last=self._last_fault[:200], **self.lost())
             self._last_fault, self._named = "", 0
+
+    def lost(self) -> dict[str, int]:
+        """Messages that were unreadable or failed, parts left out of others, assets forgotten: since the start."""
+        counts = {"unreadable": self.unreadable, "faults": self.faults, "failed": self.failed}
+        return counts | {"forgotten": self.sightings.forgotten}
