@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from kubernetes_server import ApiServer
 from schemas.codec import decode
 from schemas.records import Asset, DiscoveryEvent, Op
 from topology.admin import TopicAdmin, wanted_topics
+from topology.client.consumer import bounds
 from topology.discover.command import Discovering, claims_topic
 from topology.embedded import EmbeddedKafka
+from topology.embedded.process import free_ports
 from topology.settings import Settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -29,6 +32,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def kafka(own_broker: EmbeddedKafka) -> str:
     """Not the run's broker: the product's own topics are made here, and others make `dead-letters` there."""
+    TopicAdmin(own_broker.bootstrap).create(wanted_topics(Settings(broker=own_broker.bootstrap)))
     return own_broker.bootstrap
 
 
@@ -45,7 +49,7 @@ class Source:
 def said(kafka: str, prefix: str) -> list[DiscoveryEvent]:
     """Up to the end as it is now: a topic that is written to all the time never shows an empty fetch, so no EOF."""
     reader = Consumer({"bootstrap.servers": kafka, "group.id": prefix})
-    start, end = reader.get_watermark_offsets(TopicPartition("discovery-events", 0), timeout=10)
+    start, end = bounds(reader, kafka, ("discovery-events", 0))
     reader.assign([TopicPartition("discovery-events", 0, start)])
     messages: list[Message] = []
     while len(messages) < end - start:
@@ -60,7 +64,7 @@ def said(kafka: str, prefix: str) -> list[DiscoveryEvent]:
 
 async def test_each_source_is_run_once_and_taken_over(kafka: str, unique: str) -> None:
     settings = Settings(app_id=unique, broker=kafka)
-    TopicAdmin(kafka).create([*wanted_topics(settings), claims_topic(settings)])
+    TopicAdmin(kafka).create([claims_topic(settings)])
     names = [f"{unique}:{i}" for i in range(8)]
     one, two = (Discovering(settings, kafka, [Source(n) for n in names]) for _ in range(2))
     tasks = [asyncio.create_task(d.run()) for d in (one, two)]
@@ -148,7 +152,6 @@ users: [{{name: u, user: {{token: t}}}}]
 
 
 def test_what_is_registered_with_istio_is_told_and_so_is_its_end(kafka: str, unique: str, tmp_path: Path) -> None:
-    TopicAdmin(kafka).create(wanted_topics(Settings(app_id=unique, broker=kafka)))
     server = ApiServer()
     meta = {"name": "stripe", "namespace": "shop", "uid": "u1"}
     spec = {"hosts": ["api.stripe.com"], "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}
@@ -156,12 +159,24 @@ def test_what_is_registered_with_istio_is_told_and_so_is_its_end(kafka: str, uni
     server.put(entry)
     config = tmp_path / "kubeconfig"
     config.write_text(KUBECONFIG.format(url=server.url))
+    [port] = free_ports(1)
     own = {"MAESTRO_BROKER": kafka, "MAESTRO_APP_ID": unique, "MAESTRO_SESSION_TIMEOUT_S": "6"}
+    own["MAESTRO_METRICS_PORT"] = str(port)
     command = [sys.executable, "-m", "topology", "discover", "--mesh", f"{unique}={config}"]
     process = subprocess.Popen(command, env=os.environ | own)
     try:
         listed = _told(Op.SNAPSHOT_COMPLETE, kafka, f"mesh:{unique}")
         assert [e.asset_id for e in listed if e.op is Op.UPSERT] == [f"mesh:{unique}/shop/service-entry/stripe"]
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        source = f'{{source="mesh:{unique}"}}'
+        for line in (
+            f"run_here{source} 1.0",
+            f"up{source} 1.0",
+            f"assets{source} 1.0",
+            f"unreadable_objects{source} 0.0",
+        ):
+            assert f"maestro_source_{line}" in page
+        assert float(page.partition(f"\nmaestro_source_epoch{source} ")[2].split()[0]) == listed[-1].epoch
         server.delete(entry)
         assert _told(Op.DELETE, kafka, f"mesh:{unique}")[-1].asset_id == f"mesh:{unique}/shop/service-entry/stripe"
         process.send_signal(signal.SIGTERM)
