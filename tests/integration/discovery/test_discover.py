@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -141,6 +142,17 @@ def test_one_that_was_paused_for_longer_than_its_session_goes_on_with_a_new_epoc
         assert process.wait(20) == 0
     listings = [e.epoch or 0 for e in said(kafka, f"static:{unique}") if e.op is Op.SNAPSHOT_COMPLETE]
     assert listings == sorted(listings)
+
+
+def test_a_metrics_port_that_is_taken_ends_it_with_a_sentence(kafka: str, unique: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        own = {"MAESTRO_BROKER": kafka, "MAESTRO_APP_ID": unique, "MAESTRO_METRICS_PORT": str(port)}
+        command = [sys.executable, "-m", "topology", "discover", "--host"]
+        ended = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert f"the metrics page cannot listen on port {port}: " in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 KUBECONFIG = """
