@@ -51,7 +51,7 @@ DAILY_SWING = 260.0
 ACTIVITY_SAMPLES = 16
 RECURRING = 0.5
 """Added to the entry score of a jump per power of ten of recent openings: what opens often is not rare."""
-SLOW_EASE = 0.9
+SLOW_EASE = 1.2
 """Taken off the entry score of the slow mean: it is above a level for many samples at a time, so seldom anew."""
 YOUNG, YOUNG_SAMPLES = 1.2, 600.0
 REFERENCE_INTERVAL_MS = 300_000.0
