@@ -18,6 +18,7 @@ from streams.discovery.providers.kubernetes_objects import (
     KINDS,
     NODE,
     SERVICE,
+    Cluster,
     Item,
     Kind,
     Place,
@@ -48,10 +49,12 @@ class KubernetesProvider:
         freshness_s: float = 300.0,
         resume_s: float = 0.1,
         api: KubernetesApi | None = None,
+        cluster_domain: str = "cluster.local",
     ) -> None:
-        self._cluster, self._namespace = name or access.cluster, namespace
+        """`resume_s`: as in Following. `cluster_domain` is that of the cluster's DNS, as its kubelets have it."""
+        self._cluster, self._namespace = Cluster(name or access.cluster, cluster_domain), namespace
         within = f"/{namespace}" if namespace else ""
-        self.source, self.scope = f"k8s:{self._cluster}{within}", f"cluster/{self._cluster}{within}"
+        self.source, self.scope = f"k8s:{self._cluster.name}{within}", f"cluster/{self._cluster.name}{within}"
         self.freshness_s = freshness_s
         self._kinds = tuple(sorted(kinds, key=lambda kind: (kind is not NODE, kind is not DEPLOYMENT)))
         self._by_path = {kind.path(namespace): kind for kind in self._kinds}

@@ -48,6 +48,14 @@ KINDS = (NODE, SERVICE, DEPLOYMENT, JOB)
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """`domain` is that of its DNS."""
+
+    name: str
+    domain: str = "cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where all nodes are; None if they are not in one, or it is not known."""
 
@@ -61,11 +69,11 @@ def place_of(nodes: Iterable[Asset]) -> Place:
     return Place(regions.pop() if len(regions) == 1 else None, zones.pop() if len(zones) == 1 else None)
 
 
-def asset_of(kind: Kind, cluster: str, place: Place, item: Item) -> Asset:
+def asset_of(kind: Kind, cluster: Cluster, place: Place, item: Item) -> Asset:
     """Raises ObjectError."""
     try:
         meta, fields = _READ[kind.name](cluster, place, item)
-        return Asset.model_validate({**common(f"k8s:{cluster}", kind, meta), **fields})
+        return Asset.model_validate({**common(f"k8s:{cluster.name}", kind, meta), **fields})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -96,6 +104,11 @@ def common(source: str, kind: Kind, meta: Meta) -> Fields:
     }
 
 
+def dns_key(cluster: str, host: str) -> str:
+    """Of a name in the cluster's DNS: in another cluster it is another service's."""
+    return f"dns:{cluster}/{host}"
+
+
 def _within(kind: str, meta: Meta) -> str:
     return f"{meta.namespace}/{kind}/{meta.name}" if meta.namespace else f"{kind}/{meta.name}"
 
@@ -104,7 +117,7 @@ def _labels(meta: Meta, **own: str) -> dict[str, str]:
     return {**meta.labels, **({"namespace": meta.namespace} if meta.namespace else {}), **own}
 
 
-def _service(_cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
+def _service(cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
     found = Service.model_validate(item)
     meta, spec = found.metadata, found.spec
     if spec.type == "ExternalName":
@@ -113,17 +126,18 @@ def _service(_cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
     own = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
     addresses = [ip for ip in (*own, *found.status.load_balancer.addresses()) if ip != "None"]
     brackets = [f"[{ip}]" if ":" in ip else ip for ip in addresses]
+    keys = [f"address:{ip}:{p.port}" for ip in brackets for p in spec.ports]
     return meta, {
         "kind": AssetKind.MICROSERVICE,
         "region": place.region,
         "zone": place.zone,
         "labels": _labels(meta),
         "endpoints": tuple(Endpoint(type=p.scheme, url=f"{p.scheme}://{dns}:{p.port}") for p in spec.ports),
-        "weak_keys": tuple(dict.fromkeys(f"address:{ip}:{p.port}" for ip in brackets for p in spec.ports)),
+        "weak_keys": tuple(dict.fromkeys([*keys, dns_key(cluster.name, f"{dns}.{cluster.domain}")])),
     }
 
 
-def _deployment(cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
+def _deployment(cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
     found = Deployment.model_validate(item)
     meta, containers = found.metadata, found.spec.template.spec.containers
     available = any(c.type == "Available" and c.status == "True" for c in found.status.conditions)
@@ -139,7 +153,7 @@ def _deployment(cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
     }
 
 
-def _job(_cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
+def _job(_cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
     found = Job.model_validate(item)
     over = {c.type for c in found.status.conditions if c.status == "True"}
     state = next((word for word in ("Failed", "Complete", "Suspended") if word in over), "Active").lower()
@@ -148,7 +162,7 @@ def _job(_cluster: str, place: Place, item: Item) -> tuple[Meta, Fields]:
     return found.metadata, {"kind": kind, "region": place.region, "zone": place.zone, "labels": labels}
 
 
-def _node(cluster: str, _place: Place, item: Item) -> tuple[Meta, Fields]:
+def _node(cluster: Cluster, _place: Place, item: Item) -> tuple[Meta, Fields]:
     found = Node.model_validate(item)
     meta, status = found.metadata, found.status
     ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions)
@@ -157,7 +171,7 @@ def _node(cluster: str, _place: Place, item: Item) -> tuple[Meta, Fields]:
         "kind": AssetKind.INFRASTRUCTURE,
         "region": meta.labels.get(REGION),
         "zone": meta.labels.get(ZONE),
-        "failure_domain": f"k8s:{cluster}/node/{meta.name}",
+        "failure_domain": f"k8s:{cluster.name}/node/{meta.name}",
         "version": status.node_info.kubelet_version or None,
         "capacity_units": status.allocatable.cpus(),
         "labels": _labels(meta, state=state),
@@ -166,12 +180,12 @@ def _node(cluster: str, _place: Place, item: Item) -> tuple[Meta, Fields]:
     }
 
 
-def _healed(cluster: str, kind: str, meta: Meta) -> Endpoint:
+def _healed(cluster: Cluster, kind: str, meta: Meta) -> Endpoint:
     """What healing acts on, if `executors.clusters` has the cluster."""
-    return Endpoint(type="kubernetes", url=f"kubernetes:{cluster}/{_within(kind, meta)}")
+    return Endpoint(type="kubernetes", url=f"kubernetes:{cluster.name}/{_within(kind, meta)}")
 
 
-_READ: dict[str, Callable[[str, Place, Item], tuple[Meta, Fields]]] = {
+_READ: dict[str, Callable[[Cluster, Place, Item], tuple[Meta, Fields]]] = {
     "service": _service,
     "deployment": _deployment,
     "job": _job,

@@ -120,8 +120,9 @@ async def test_objects_become_assets(server):
     assert assets["k8s:prod/shop/job/nightly"].labels["state"] == "complete"
     assert assets["k8s:prod/shop/job/hourly"].labels["state"] == "active"
     six, headless = assets["k8s:prod/shop/service/six"], assets["k8s:prod/shop/service/headless"]
-    assert six.weak_keys == ("address:[fd00::7]:80",)
-    assert (headless.weak_keys, headless.endpoints[0].url) == ((), "tcp://headless.shop.svc:80")
+    assert six.weak_keys == ("address:[fd00::7]:80", "dns:prod/six.shop.svc.cluster.local")
+    assert headless.weak_keys == ("dns:prod/headless.shop.svc.cluster.local",)
+    assert headless.endpoints[0].url == "tcp://headless.shop.svc:80"
 
 
 def selecting(name, namespace="shop", **selector):
@@ -186,14 +187,23 @@ async def test_nodes_not_ready_and_cordoned(server):
     assert [assets[f"k8s:prod/node/{n}"].labels["state"] for n in ("n2", "n3")] == ["not_ready", "cordoned"]
 
 
+B_DNS = "dns:prod/b.shop.svc.cluster.local"
+
+
+async def test_setting_cluster_domain_is_in_the_name_of_a_service(server):
+    server.put(service("b"))
+    found = await listed(provider_of(server, cluster_domain="corp.example"))
+    assert found["k8s:prod/shop/service/b"].weak_keys[-1] == "dns:prod/b.shop.svc.corp.example"
+
+
 async def test_changes_are_told_and_a_deletion_is_one(server):
     server.put(service("a"))
     async with Watched(provider_of(server)) as watched:
         server.put(service("b", ip="10.96.0.8"))
         added = await watched.next()
-        assert (added.asset_id, added.asset.weak_keys) == ("k8s:prod/shop/service/b", ("address:10.96.0.8:80",))
+        assert (added.asset_id, added.asset.weak_keys) == ("k8s:prod/shop/service/b", ("address:10.96.0.8:80", B_DNS))
         server.put(service("b", ip="10.96.0.9"))
-        assert (await watched.next()).asset.weak_keys == ("address:10.96.0.9:80",)
+        assert (await watched.next()).asset.weak_keys == ("address:10.96.0.9:80", B_DNS)
         server.delete(service("a"))
         assert await watched.next() == Change("k8s:prod/shop/service/a", None)
 

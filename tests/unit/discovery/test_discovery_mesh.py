@@ -17,6 +17,7 @@ from watching import Watched, listed, until
 from schemas.records import AssetKind, DiscoveryEvent, Op
 from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
 from streams.discovery.providers.events import change_event
+from streams.discovery.providers.kubernetes_objects import SERVICE, Cluster, Place, asset_of
 from streams.discovery.providers.mesh.entries import MOST
 from streams.discovery.providers.mesh.provider import MeshProvider
 from streams.discovery.providers.poll import poll_once, run_all
@@ -96,7 +97,11 @@ async def test_a_service_outside_the_mesh_is_an_external_api_known_by_its_hosts(
     ports = [port(443), port(80, "http", "HTTP")]
     server.put(entry("stripe", hosts, ports, labels={"team": "pay"}, resolution="DNS", exportTo=["."]))
     asset = (await listed(provider_of(server)))[STRIPE]
-    assert (asset.kind, asset.name, asset.strong_keys) == (AssetKind.EXTERNAL_API, "stripe", ("k8s-uid:u-shop-stripe",))
+    assert (asset.kind, asset.name, asset.strong_keys) == (
+        AssetKind.EXTERNAL_API,
+        "stripe",
+        ("service-entry-uid:u-shop-stripe",),
+    )
     assert asset.weak_keys == ("dns:api.stripe.com", "address:api.stripe.com:443", "address:api.stripe.com:80")
     assert [(e.type, e.url) for e in asset.endpoints] == [
         ("tls", "tls://api.stripe.com:443"),
@@ -214,6 +219,60 @@ async def test_what_telemetry_saw_called_is_the_entry_and_an_endpoint_is_what_el
     assert set(s.registry) == {"edge/web1", "o/stripe"}
     assert s.registry["o/stripe"].kind is AssetKind.EXTERNAL_API
     assert s.registry["o/stripe"].depends_on == ("edge/web1",)
+
+
+WEB, WEB_ENTRY = "k8s:prod/shop/service/web", "mesh:prod/shop/service-entry/web"
+HOST = "web.shop.svc.cluster.local"
+
+
+def service_of(cluster, domain="cluster.local"):
+    spec = {"clusterIP": "10.96.0.7", "ports": [{"port": 80, "protocol": "TCP"}]}
+    item = {"metadata": {"name": "web", "namespace": "shop", "uid": f"u-{cluster}"}, "spec": spec}
+    return asset_of(SERVICE, Cluster(cluster, domain), Place(), item)
+
+
+async def told_of_entry(server, story, *services, location="MESH_INTERNAL", first="k8s", **more):
+    """What the registry holds of an entry for HOST and of these services."""
+    s, mesh = story(), provider_of(server)
+    server.put(entry("web", [HOST], [port(80, "http", "HTTP")], location=location, **more))
+    entries = (await listed(mesh)).values()
+    told = [("k8s", "k8s:" + one.id.split("/")[0][4:], one, "c") for one in services]
+    told += [("mesh", mesh.source, one, mesh.scope) for one in entries]
+    for _, source, one, scope in sorted(told, key=lambda t: t[0] != first):
+        s.upsert(source, one, at=1, scope=scope)
+    return s.registry
+
+
+@pytest.mark.parametrize("first", ["k8s", "mesh"])
+async def test_an_entry_for_the_host_of_a_service_of_its_namespace_is_that_service(server, story, first):
+    registry = await told_of_entry(server, story, service_of("prod"), first=first)
+    assert set(registry) == {WEB if first == "k8s" else WEB_ENTRY}
+    [one] = registry.values()
+    assert (one.labels["hosts"], one.provenance["endpoints"]) == (HOST, "k8s:prod")
+
+
+async def test_it_is_that_of_its_own_cluster_and_of_no_other(server, story):
+    registry = await told_of_entry(server, story, service_of("other"), service_of("prod"))
+    assert set(registry) == {WEB, "k8s:other/shop/service/web"}
+    assert "hosts" in registry[WEB].labels
+    assert "hosts" not in registry["k8s:other/shop/service/web"].labels
+
+
+async def test_an_entry_of_another_cluster_alone_is_no_service_of_it(server, story):
+    registry = await told_of_entry(server, story, service_of("other"))
+    assert set(registry) == {WEB_ENTRY, "k8s:other/shop/service/web"}
+
+
+@pytest.mark.parametrize("more", [{"location": "MESH_EXTERNAL"}, {"namespace": "pay"}])
+async def test_an_entry_that_says_it_is_outside_or_stands_in_another_namespace_is_not_the_service(server, story, more):
+    registry = await told_of_entry(server, story, service_of("prod"), **more)
+    assert len(registry) == 2
+
+
+async def test_a_cluster_whose_dns_has_another_domain(server, story):
+    registry = await told_of_entry(server, story, service_of("prod", "corp.example"))
+    assert set(registry) == {WEB, WEB_ENTRY}
+    assert service_of("prod", "corp.example").weak_keys[-1] == "dns:prod/web.shop.svc.corp.example"
 
 
 @pytest.mark.parametrize(

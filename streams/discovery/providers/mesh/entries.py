@@ -8,6 +8,10 @@
 
 Weak keys: `address:<host>:<port>` of all, `dns:<host>` of a ServiceEntry, `address:<host>` of a WorkloadEntry. A
 wildcard, a range of addresses and a Unix socket name nobody. A deployment is no asset here: a selector may choose it.
+
+An entry for `<service>.<its own namespace>.svc.<domain>` has that service's key too (`dns_key`). In another namespace
+it is what goes before the service for clients there, and not the service (istio/istio: pilot/pkg/model/sidecar.go).
+An entry's uid is no `k8s-uid:`, of which the service that it is has another.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from pydantic import ValidationError
 
 from schemas.records import Asset, AssetKind, Endpoint
 from streams.discovery.providers.kubernetes_forms import Deployment, Meta, Object
-from streams.discovery.providers.kubernetes_objects import DEPLOYMENT, Item, Kind, ObjectError, common
+from streams.discovery.providers.kubernetes_objects import DEPLOYMENT, Item, Kind, ObjectError, common, dns_key
 from streams.discovery.providers.mesh.forms import INTERNAL, ServiceEntry, ServiceEntrySpec, Workload, WorkloadEntry
 
 PREFIX = "/apis/networking.istio.io/v1"
@@ -61,7 +65,7 @@ def unreadable(kind: Kind, name: str, item: Item) -> Reading:
         meta = Object.model_validate(item).metadata
         if kind is DEPLOYMENT:
             return Reading(_deployment_id(name, meta), meta.namespace)
-        said = {**common(f"mesh:{name}", kind, meta), "labels": {"namespace": meta.namespace, "state": "unreadable"}}
+        said = {**_common(name, kind, meta), "labels": {"namespace": meta.namespace, "state": "unreadable"}}
         return _reading(meta, said)
     except ValidationError as error:
         raise _object_error(kind, error) from error
@@ -75,6 +79,11 @@ def _object_error(kind: Kind, error: ValidationError) -> ObjectError:
 def _reading(meta: Meta, said: Mapping[str, object], **more: object) -> Reading:
     asset = Asset.model_validate(said)
     return Reading(asset.id, meta.namespace, asset, **more)  # type: ignore[arg-type]
+
+
+def _common(name: str, kind: Kind, meta: Meta) -> dict[str, object]:
+    said = common(f"mesh:{name}", kind, meta)
+    return {**said, "strong_keys": (f"service-entry-uid:{meta.uid}",)} if kind is SERVICES else said
 
 
 def _deployment_id(name: str, meta: Meta) -> str:
@@ -96,7 +105,7 @@ def _workload(name: str, found: WorkloadEntry) -> Reading:
     host = _host(spec.address)
     own = {"namespace": meta.namespace, "state": state, "service_account": spec.service_account}
     said = {
-        **common(f"mesh:{name}", WORKLOADS, meta),
+        **_common(name, WORKLOADS, meta),
         **_placed(spec, chosen_by, own),
         "kind": AssetKind.INFRASTRUCTURE,
         "endpoints": tuple(Endpoint(type="tcp", url=f"tcp://{host}:{port}") for port in ports if host),
@@ -119,7 +128,7 @@ def _service(name: str, found: ServiceEntry) -> Reading:
         "export_to": ",".join(spec.export_to),
     }
     said = {
-        **common(f"mesh:{name}", SERVICES, meta),
+        **_common(name, SERVICES, meta),
         "kind": AssetKind.MICROSERVICE if spec.location == INTERNAL else AssetKind.EXTERNAL_API,
         "labels": {**meta.labels, **{k: v for k, v in own.items() if v}},
         "endpoints": tuple(
@@ -131,6 +140,7 @@ def _service(name: str, found: ServiceEntry) -> Reading:
             dict.fromkeys(
                 [
                     *(f"dns:{host}" for host in named),
+                    *(dns_key(name, host) for host in named if host.split(".")[1:3] == [meta.namespace, "svc"]),
                     *(f"address:{where}:{p.number}" for where in (*named, *addresses) for p in spec.ports),
                 ]
             )
