@@ -13,6 +13,7 @@ from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.filters import Check
 from streams.routing.learned import LearnedRow
+from streams.routing.nowhere import Nowhere
 from streams.routing.permission import Permissions
 from streams.routing.plan import Preference
 from streams.routing.preferences import Soft
@@ -27,6 +28,7 @@ class Ask:
     """A job at a time (ms). `resting`: targets that failed it -> until when (ms) they are not tried again for it.
 
     `kind`: what all jobs have in common that ask for the same (`texts.kind_of`); empty = not known.
+    `nowhere`: what other jobs of this step were told that have no target.
     """
 
     job: JobRequest
@@ -37,6 +39,7 @@ class Ask:
     room: Room = EMPTY
     learned: tuple[LearnedRow, ...] = ()
     kind: str = ""
+    nowhere: Nowhere = field(default_factory=Nowhere)
 
 
 @dataclass(frozen=True, slots=True)

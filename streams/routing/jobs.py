@@ -217,7 +217,8 @@ class Jobs:
         room = self.ledger.room(self.router.shares, row.request.id, self.fleet.budgets)
         resting = self._resting(row, on.at)
         preferred, learned = preference or _NO_PREFERENCE, self.ledger.learned()
-        return Ask(row.request, on.at, incumbent, resting, preferred, room, learned, kind_of(row.request))
+        kind, nowhere = kind_of(row.request), self.ledger.nowhere
+        return Ask(row.request, on.at, incumbent, resting, preferred, room, learned, kind, nowhere)
 
     def _resting(self, row: JobRow, at: int) -> dict[str, int]:
         rest_ms = ms(self.router.settings.failed_target_rest_s)

@@ -13,6 +13,7 @@ from streams.routing.bookings import BookedRow, Booking, booked_key, booking_of,
 from streams.routing.budgets import NO_LIMITS, Limits, spends_of, spent_key
 from streams.routing.learned import LearnedRow
 from streams.routing.leaving import LeavingRow, leaving_key, place_of, urgency_of
+from streams.routing.nowhere import Nowhere
 from streams.routing.room import Room
 from streams.routing.rows import JobRows
 from streams.routing.settings import RoutingSettings
@@ -25,6 +26,7 @@ class Ledger:
         self._rows = rows
         self._staged: dict[str, Row | None] = {}
         self._emissions: list[Emission] = []
+        self.nowhere = Nowhere()
 
     def job(self, job_id: str) -> JobRow | None:
         row = self._get(job_key(job_id))
@@ -99,6 +101,7 @@ class Ledger:
 
     def lapse(self, key: str, at: int) -> None:
         """Drops from a row of bookings those that have ended by `at` (ms)."""
+        self.nowhere.forget()
         row = self._booked(key)
         ends = tuple(end for end in row.ends if end[0] > at) if row is not None else ()
         self._staged[key] = BookedRow(ends) if ends else None
@@ -110,6 +113,7 @@ class Ledger:
     def _rebook(self, before: Booking | None, after: Booking | None, key_of: Callable[[str], str]) -> None:
         if before == after:
             return
+        self.nowhere.forget()
         for booking, sign in ((before, -1), (after, 1)):
             if booking is not None:
                 key = key_of(booking.target_id)
@@ -124,6 +128,7 @@ class Ledger:
 
     def learn(self, target_id: str, succeeded: bool, at: int, settings: RoutingSettings) -> None:
         """Counts one outcome of a target; `at` in ms."""
+        self.nowhere.forget()
         key = learned.learned_key(target_id)
         row, half_life_s = self._get(key), settings.reliability_half_life_s
         known = row if isinstance(row, LearnedRow) else None

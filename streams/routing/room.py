@@ -24,6 +24,11 @@ class Room:
     own_spends: tuple[Booking, ...] = ()
     limits: Limits = field(default_factory=lambda: NO_LIMITS)
 
+    @property
+    def has_own(self) -> bool:
+        """Does the job hold anything now, which others of its kind do not?"""
+        return self.own is not None or self.own_quota is not None or bool(self.own_spends)
+
     def refusal(
         self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings, cost: float = 0.0
     ) -> str:

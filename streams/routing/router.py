@@ -40,15 +40,24 @@ class JobRouter:
 
     def decide(self, fleet: Fleet, ask: Ask, prefix: str = "") -> Plan:
         """`prefix` says what led to a revision; the rest of the plan does not depend on it."""
-        shared = self._shared(fleet, ask)
-        plan = None
-        if shared.plans is not None:
-            plan = shared.plans.find(ask.preference, ask.room, ask.job, ask.at, self.settings)
+        plan = ask.nowhere.find(ask) if ask.kind and sharable(ask) else None
         if plan is None:
-            case = self._case(fleet, ask, shared)
-            plan = self._plan(case)
-            shared.keep(case, plan)
+            plan = self._decided(fleet, ask)
         return plan if not prefix else replace(plan, reason=f"{prefix}; {plan.reason}")
+
+    def _decided(self, fleet: Fleet, ask: Ask) -> Plan:
+        shared = self._shared(fleet, ask)
+        if shared.plans is None:
+            return self._plan(self._case(fleet, ask, shared))
+        plan = shared.plans.find(ask.preference, ask.room, ask.job, ask.at, self.settings)
+        if plan is not None:
+            ask.nowhere.keep(ask, plan)
+            return plan
+        case = self._case(fleet, ask, shared)
+        plan = self._plan(case)
+        if shared.keep(case, plan):
+            ask.nowhere.keep(ask, plan)
+        return plan
 
     def back(self, fleet: Fleet, ask: Ask, home: str, prefix: str) -> tuple[Plan, str]:
         """The plan that brings a job back home, and why it should stay where it is; empty = it should come."""

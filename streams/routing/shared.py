@@ -81,16 +81,18 @@ class Shared:
     def scores_of(self, job: JobRequest) -> Scores:
         return replace(self.scores, ties=mixed(self.hashes, hash_of(job.id)))
 
-    def keep(self, case: Case, plan: Plan) -> None:
-        """Keeps a plan that every job of this kind would get which is given the same answers about room."""
+    def keep(self, case: Case, plan: Plan) -> bool:
+        """Keeps a plan that every job of this kind would get which is given the same answers about room; was it one?"""
         if self.plans is None or _approved(case.permissions.answers.values()):
-            return
+            return False
         rival = runner_up(case)
         rows = [*ranked(case.scores, case.settings.candidates_listed), *case.selection.chosen, *case.selection.denied]
         if rival is not None:
             rows.append(rival)
-        if bool(self.lone[rows].all()):
-            self.plans.keep(case.ask.preference, case.permissions.asked, plan)
+        if not bool(self.lone[rows].all()):
+            return False
+        self.plans.keep(case.ask.preference, case.permissions.asked, plan)
+        return True
 
     @property
     def lone(self) -> Flags:

@@ -32,9 +32,11 @@ from streams.kit.layer import Event
 from streams.kit.partition import Partition
 from streams.policy.gate import reads_job_id
 from streams.routing.engine import RoutingLayer
+from streams.routing.nowhere import Nowhere
 from streams.routing.permission import approval_id
 from streams.routing.settings import RoutingSettings
 from streams.routing.shared import Shared
+from streams.routing.state import JobRow, job_key
 
 START = 1_700_000_000_000
 TARGETS, JOBS = ("svc-0", "svc-1", "svc-2", "svc-3", "svc-4"), tuple(f"job-{i}" for i in range(6))
@@ -107,33 +109,60 @@ policies = st.one_of(
         "approval": Approval(action_id=approval_id(job, target), approved=True, by="ada")}),
         st.sampled_from(JOBS), st.sampled_from(TARGETS)),
 )  # fmt: skip
+gaps = st.sampled_from([0, 1, 500, 2_000, 70_000, 1_000_000])
 events = st.lists(
-    st.tuples(
-        st.one_of(requests, requests, requests, assets, outcomes, measured, incidents, policies),
-        st.sampled_from([0, 1, 500, 2_000, 70_000, 1_000_000]),
-    ),
+    st.tuples(st.one_of(requests, requests, requests, assets, outcomes, measured, incidents, policies), gaps),
     min_size=5,
     max_size=40,
 )
+CROWD = tuple(f"like-{i}" for i in range(14))
+"""More jobs of few kinds than there is room for, so that what frees some wakes several of one kind."""
+crowd = st.permutations(CROWD).flatmap(
+    lambda names: st.tuples(*(
+        st.tuples(
+            st.builds(
+                lambda tenant, source, name=name: ("job-requests", name, {
+                    "id": name, "tenant": tenant, "required_capabilities": ("run",), "metadata": source}),
+                st.sampled_from([None, None, "t"]), st.sampled_from([{}, {}, {"units": 0.5}]),
+            ),
+            st.sampled_from([0, 1]),
+        )
+        for name in names
+    ))
+)  # fmt: skip
+ends = st.builds(
+    lambda job, ok: ("job-outcomes", job, {"job_id": job, "target_id": "", "outcome": JobResult(ok)}),
+    st.sampled_from(CROWD), st.sampled_from(["succeeded", "failed"]),
+)  # fmt: skip
+"""Of the target that has the job by then (`""`)."""
+soon = st.sampled_from([1, 1, 500, 2_000, 9_000])
+others = st.one_of(assets, outcomes, measured, incidents, policies)
+later = st.lists(
+    st.tuples(st.tuples(ends, soon), st.tuples(ends, soon), st.tuples(others, soon)), min_size=2, max_size=10
+).map(lambda rounds: [one for three in rounds for one in three])
 MADE: dict[str, Any] = {
     "job-requests": JobRequest, "job-outcomes": JobOutcome, "performance": Performance, "anomalies": Anomaly,
     "policies": PolicyRecord,
 }  # fmt: skip
 
 
-def played(story: list[Any], *, shared: bool, listed: int) -> list[bytes]:
-    """The bytes of every record and row."""
+def played(story: list[Any], *, shared: bool, listed: int, apart: bool = False) -> list[bytes]:
+    """The bytes of every record and row. `apart`: the first assets all cost something else, so that no scores tie."""
     setting = RoutingSettings(
-        candidates_listed=listed, retry_s=1, job_ttl_s=5_000, retried_max=2, moved_max=1, tenant_quotas={"t": 4}
+        candidates_listed=listed, retry_s=1, job_ttl_s=5_000, retried_max=4, moved_max=1, tenant_quotas={"t": 4}
     )
     layer = RoutingLayer(setting, shares=2)
     view = layer.new_view()
     partition = Partition(layer, view)
     at, told = START, []
-    for name in TARGETS:
-        layer.see(view, Event("assets", name, asset(name, name > "svc-2", 2.0, 9.0), at, "first"))
+    for i, name in enumerate(TARGETS):
+        first = asset(name, False, 2.0, 9.15 + i * 0.3) if apart else asset(name, name > "svc-2", 2.0, 9.0)
+        layer.see(view, Event("assets", name, first, at, "first"))
     for n, ((topic, key, fields), gap) in enumerate(story):
         at += gap
+        if isinstance(fields, dict) and fields.get("target_id") == "":
+            row = partition.rows.get(job_key(key))
+            fields = fields | {"target_id": row.target_id if isinstance(row, JobRow) and row.target_id else "svc-0"}
         value = MADE[topic](**fields, at=at) if isinstance(fields, dict) else fields
         event = Event(topic, key, value, at, f"e{n}")
         if topic in layer.views:
@@ -154,6 +183,16 @@ def played(story: list[Any], *, shared: bool, listed: int) -> list[bytes]:
 @given(story=events, listed=st.sampled_from([1, 2, 16]))
 def test_what_is_shared_changes_no_byte(story, listed):
     assert played(story, shared=True, listed=listed) == played(story, shared=False, listed=listed)
+
+
+@settings(max_examples=100, deadline=None)
+@given(first=crowd, then=later, listed=st.sampled_from([1, 2, 16]))
+def test_a_verdict_that_is_remembered_within_a_step_changes_no_byte(first, then, listed):
+    remembered = played([*first, *then], shared=True, listed=listed, apart=True)
+    with pytest.MonkeyPatch.context() as off:
+        off.setattr(Nowhere, "keep", lambda self, ask, plan: None)
+        assert remembered == played([*first, *then], shared=True, listed=listed, apart=True)
+        assert remembered == played([*first, *then], shared=False, listed=listed, apart=True)
 
 
 @pytest.mark.parametrize(("name", "reads"), [("nobody", False), ("hipaa", False), ("one job", True), ("soft", False)])
