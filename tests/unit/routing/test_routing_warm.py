@@ -10,7 +10,9 @@ KERNELS = {name: made for name, made in vars(kernels).items() if hasattr(made, "
 def test_a_life_of_jobs_compiles_nothing_more(rig):
     kernels.warm_up()
     compiled = {name: set(made.signatures) for name, made in KERNELS.items()}
-    assert all(compiled.values())
+    assert all(made for name, made in compiled.items() if not name.startswith("_")), (
+        "`_wins` is inside a kernel from disk"
+    )
     rig.asset("a", latency_ms=1)
     rig.asset("b", capacity_units=4)
     rig.asset("c", cost_usd_per_hour=1)
