@@ -15,6 +15,9 @@ class OutcomeLog(Protocol):
 
     def find(self, action_id: str) -> ActionOutcome | None: ...
 
+    def has_begun(self, action_id: str) -> bool:
+        """Whether `begin` was called for it in any life of this log."""
+
     def begin(self, action_id: str) -> bool:
         """False if this action was begun before and has not ended: its effect may or may not have happened."""
 
@@ -30,6 +33,9 @@ class MemoryOutcomeLog:
 
     def find(self, action_id: str) -> ActionOutcome | None:
         return self._ended.get(action_id)
+
+    def has_begun(self, action_id: str) -> bool:
+        return action_id in self._begun
 
     def begin(self, action_id: str) -> bool:
         fresh = action_id not in self._begun
@@ -53,6 +59,9 @@ class FileOutcomeLog:
     def find(self, action_id: str) -> ActionOutcome | None:
         path = self._path(action_id, "json")
         return ActionOutcome.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def has_begun(self, action_id: str) -> bool:
+        return self._path(action_id, "begun").exists()
 
     def begin(self, action_id: str) -> bool:
         try:

@@ -41,16 +41,21 @@ class ActionRunner:
         known = self.log.find(order.action_id)
         if known is not None:
             return known
+        repeatable = all(self._is_repeatable(a) for a in order.actions)
+        if not repeatable and self.log.has_begun(order.action_id):
+            return self._interrupted(order)  # Whatever forbids it now: "refused" would say that nothing was done.
         refusal = self._refusal(order, world)
         if refusal is not None:
             return outcome_of(order, self.clock(), succeeded=False, detail=REFUSED + refusal)
         self._epochs[order.asset_id] = order.fencing_epoch
-        if not self.log.begin(order.action_id) and not all(self._repeatable(a) for a in order.actions):
-            outcome = outcome_of(order, self.clock(), succeeded=False, detail=INTERRUPTED)
-        elif all(self._repeatable(a) for a in order.actions):
-            outcome = await self._carry_out(order, world)
-        else:
-            outcome = await self._fenced(order, world)
+        if not self.log.begin(order.action_id) and not repeatable:
+            return self._interrupted(order)
+        outcome = await (self._carry_out(order, world) if repeatable else self._fenced(order, world))
+        self.log.end(outcome)
+        return outcome
+
+    def _interrupted(self, order: Remediation) -> ActionOutcome:
+        outcome = outcome_of(order, self.clock(), succeeded=False, detail=INTERRUPTED)
         self.log.end(outcome)
         return outcome
 
@@ -63,8 +68,9 @@ class ActionRunner:
             return f"no executor for {', '.join(missing)}" if missing else "the order has no action"
         return self.clearance.refusal(order, world, self.clock())
 
-    def _repeatable(self, action: Action) -> bool:
-        return self.executors[action.type].repeatable
+    def _is_repeatable(self, action: Action) -> bool:
+        executor = self.executors.get(action.type)
+        return executor is not None and executor.repeatable
 
     async def _fenced(self, order: Remediation, world: World) -> ActionOutcome:
         """What must not be repeated runs under the asset's lease as well; without one nothing is begun."""

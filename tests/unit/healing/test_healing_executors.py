@@ -789,6 +789,22 @@ async def test_an_injection_that_a_crash_cut_off_is_not_repeated_a_lifting_is(
     assert (await runner.run(LIFT, world)).succeeded
 
 
+async def test_what_a_crash_cut_off_is_told_as_unknown_and_not_as_refused_when_it_is_paused_since(
+    make_runner, world, make_bench, child, tmp_path
+):
+    """A refusal says that nothing was done: a fault that may stand would not be lifted."""
+    log = FileOutcomeLog(tmp_path / "log")
+    runner, spec = inoculated(make_bench, make_runner, world, child, log=log)
+    process = start(spec)
+    log.begin(INJECT.action_id)
+    world.policies["pause"] = record("pause", pause=Pause(holder="ada"))
+    told = await runner.run(INJECT, world)
+    assert told.detail.startswith("interrupted before its outcome was known")
+    assert process.poll() is None
+    world.policies.clear()
+    assert await runner.run(INJECT, world) == told
+
+
 @pytest.mark.parametrize("rule", [None, {"mode": ModeRule(strategy="*", tenant="acme", mode=AutonomyMode.AUTO)}])
 async def test_a_fault_needs_a_mode_record_that_names_it_also_at_execution(make_runner, world, make_bench, child, rule):
     runner, spec = inoculated(make_bench, make_runner, world, child)
