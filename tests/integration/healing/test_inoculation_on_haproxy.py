@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from haproxy_process import haproxy_program
+from inoculated_pool import EVERY_MINUTE, say, soonest
 
 from schemas.records import (
     Anomaly,
@@ -20,16 +21,11 @@ from schemas.records import (
     AutonomyMode,
     Endpoint,
     HealthSignal,
-    ModeRule,
-    PolicyRecord,
     Remediation,
     RemediationStatus,
 )
 from streams.healing.executors.processes import find
 from streams.healing.executors.settings import ProcessSpec
-from streams.healing.inoculation.schedule import next_slot
-from streams.healing.inoculation.settings import InoculationSettings
-from streams.kit.ids import row_key
 from topology.bench.healing.pool import SERVER, Pool, get, running_pool
 from topology.bench.healing.sides import all_layers, asset_of, register, settings_of
 from topology.client.publisher import Publisher, now_ms
@@ -37,8 +33,6 @@ from topology.client.reading import TopicReader
 
 SERVERS = 12
 LOOK_EVERY_S, REQUEST_EVERY_S, ANSWER_S = 0.25, 0.05, 30.0
-EVERY_MINUTE = InoculationSettings(every_s=60, from_hour=0, to_hour=24, for_s=60)
-"""The least interval there is; a fault stands so long that a slow machine has healed it by then."""
 LEAD_MS = 40_000
 """Until the first slot: layers start, and series get a past. Where that takes longer the fault comes a minute later."""
 PAST_ROUNDS = 30
@@ -112,14 +106,6 @@ def again_and_again(act: Callable[[], None], gap_s: float) -> Iterator[None]:
         thread.join()
 
 
-def soonest(tenant: str) -> str:
-    """Of some names for the pool the one whose slot comes first after the lead: slots are by its hash."""
-    after = now_ms() + LEAD_MS
-    return min(
-        (f"web-{n}" for n in range(60)), key=lambda n: next_slot(row_key("label", tenant, n), after, EVERY_MINUTE)
-    )
-
-
 def supervised(pool: Pool, folder: Path) -> dict[str, ProcessSpec]:
     specs = {}
     for name, port in pool.ports.items():
@@ -145,21 +131,12 @@ def register_all(broker: str, label: str, pool: Pool) -> None:
     register(broker, assets)
 
 
-def say(broker: str, version: str, mode: AutonomyMode) -> None:
-    rule = ModeRule(strategy="inoculation", mode=mode)
-    publisher = Publisher(broker)
-    publisher.publish("policies", PolicyRecord.model_validate(
-        {"id": "mode:inoculation", "kind": "mode", "version": version, "at": now_ms(), "mode": rule}
-    ))  # fmt: skip
-    publisher.flush()
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     haproxy_program()
     with ExitStack() as stack:
         pool = stack.enter_context(running_pool(tmp_path, SERVERS))
-        specs, label = supervised(pool, tmp_path), soonest("bench")
+        specs, label = supervised(pool, tmp_path), soonest("bench", LEAD_MS)
         stack.callback(end_all, specs)
         inoculation = EVERY_MINUTE.model_copy(update={"pools": (label,)})
         settings = settings_of(pool, inoculation=inoculation.model_dump(mode="json"))

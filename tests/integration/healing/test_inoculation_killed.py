@@ -1,0 +1,104 @@
+"""kill -9 of the executors in the middle of a fault on purpose: it does not stay, and says nothing about the pool."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from haproxy_process import haproxy_program
+from held_runtime import HeldRuntime, held_runtime
+from inoculated_pool import EVERY_MINUTE, say, soonest
+
+from schemas.records import AutonomyMode, Performance, Remediation, RemediationStatus
+from streams.healing.ports import INTERRUPTED
+from topology.admin import TopicAdmin, wanted_topics
+from topology.bench.healing.killed import Killable, Story
+from topology.bench.healing.pool import Pool, get, running_pool
+from topology.bench.healing.sides import asset_of, register, settings_of
+from topology.client.publisher import Publisher, now_ms
+from topology.embedded import embedded_kafka
+from topology.settings import Settings
+
+SERVERS, LEAD_MS, PATIENCE_S = 12, 20_000, 200.0
+LAYERS = ("discovery", "healing", "executors")
+SLOW = {"strategy_timeout_s": 150, "lease_s": 300}
+"""A slow machine has its executors again before healing stops waiting for the outcome."""
+
+
+@dataclass
+class Site:
+    pool: Pool
+    runtime: HeldRuntime
+    broker: str
+    executors: Killable
+    story: Story
+    publisher: Publisher
+
+    def figures(self) -> None:
+        """Without figures of now nobody is harmed."""
+        for name in self.pool.names:
+            self.publisher.publish("performance", Performance(asset_id=name, at=now_ms(), window_s=300, samples=30))
+        self.publisher.flush()
+
+    def experiment(self, status: RemediationStatus) -> list[Remediation]:
+        steps = list(self.story.remediations.values())
+        return [r for r in steps if r.strategy == "inoculation" and r.status is status]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    haproxy_program()
+    with ExitStack() as stack:
+        pool = stack.enter_context(running_pool(tmp_path, SERVERS))
+        runtime = stack.enter_context(held_runtime(tmp_path / "held.sock", pool.runtime, hold="state maint"))
+        broker = stack.enter_context(embedded_kafka()).bootstrap
+        label = soonest("bench", LEAD_MS)
+        inoculation = EVERY_MINUTE.model_copy(update={"pools": (label,)})
+        settings = settings_of(pool, inoculation=inoculation.model_dump(mode="json"), **SLOW)
+        settings["executors"] = {"load_balancers": {"edge": {"address": str(runtime.path), "timeout_s": 60}}}
+        TopicAdmin(broker).create(wanted_topics(Settings(**settings)))
+        layers = {name: Killable(name, broker, tmp_path / name, settings) for name in LAYERS}
+        for layer in layers.values():
+            layer.start()
+            stack.callback(layer.kill)
+        for layer in layers.values():
+            layer.wait_ready()
+        register(broker, [asset_of(n).model_copy(update={"labels": {"pool": label}}) for n in pool.names])
+        say(broker, "1", AutonomyMode.AUTO)
+        story = stack.enter_context(Story(broker))
+        yield Site(pool, runtime, broker, layers["executors"], story, Publisher(broker))
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(600)
+def test_executors_killed_in_the_middle_of_an_injection_take_the_fault_away_and_count_nothing(site: Site) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not site.runtime.reached.wait(1.0):
+        assert time.monotonic() < end, [r.reason for r in site.story.remediations.values()]
+        site.figures()
+    say(
+        site.broker, "2", AutonomyMode.OBSERVE
+    )  # Forbidden from now on: what may stand must be taken away all the same.
+    (victim,) = site.pool.out_of_service()
+    site.executors.kill()
+    assert site.pool.out_of_service() == {victim}, "the fault stands, and nobody knows"
+    assert [get(site.pool.front, "/work", 30.0) for _ in range(2 * SERVERS)] == [200] * (2 * SERVERS)
+
+    site.runtime.go_on.set()
+    site.executors.start()
+    lifted = RemediationStatus.ROLLED_BACK
+    assert site.story.wait(lambda: bool(site.experiment(lifted)), PATIENCE_S), site.story.remediations.values()
+    assert site.pool.out_of_service() == set()
+    (result,) = site.experiment(lifted)
+    (injected,) = site.experiment(RemediationStatus.FAILED)
+    assert result.reason.startswith(f"not counted: whether it stands is not known ({INTERRUPTED})"), result.reason
+    assert (result.asset_id, injected.asset_id) == (victim, victim)
+    told = {k: result.evidence[k] for k in ("passed", "resilience_score", "experiments_passed", "experiments_failed")}
+    assert told == {"passed": None, "resilience_score": 0.5, "experiments_passed": 0.0, "experiments_failed": 0.0}
+    orders = [c.rpartition(" state ")[2] for c in site.runtime.commands if " state " in c and "set server" in c]
+    assert orders == ["maint", "ready"], "the injection is not repeated"
+    assert get(site.pool.front, "/work", 30.0) == 200
