@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from haproxy_process import HAProxy, haproxy
+from http_serving import Named
 
 from schemas.records import Action, AutonomyMode, Endpoint, ModeRule, PolicyRecord, RegisteredAsset, Remediation
 from streams.healing.executors.clearance import Clearance
@@ -28,36 +27,13 @@ T0 = 1_700_000_000_000
 SERVERS = ("a", "b", "spare", "blue", "green")
 
 
-class Server:
-    """A real HTTP server that answers with its name, until it is killed."""
-
-    def __init__(self, name: str) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("content-length", str(len(name)))
-                self.end_headers()
-                self.wfile.write(name.encode())
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._http.server_address[1]
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def kill(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
 @dataclass
 class Site:
     proxy: HAProxy
     runtime: HAProxyRuntime
     runner: ActionRunner
     world: World
-    servers: dict[str, Server]
+    servers: dict[str, Named]
     number: int = 0
 
     def get(self, path: str = "/") -> tuple[int, str]:
@@ -102,7 +78,7 @@ def asset(name: str, kind: str, url: str, **labels: str) -> RegisteredAsset:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    servers = {name: Server(name) for name in SERVERS}
+    servers = {name: Named(name) for name in SERVERS}
     (tmp_path / "switch.map").write_text("shop blue\n")
     (tmp_path / "limits.map").write_text("")
     port = {name: server.port for name, server in servers.items()}
@@ -158,7 +134,7 @@ async def test_a_killed_server_is_failed_over_and_back_while_requests_go_on(site
     assert "503" in site.answers()
     assert (await site.act("failover", "a", destination_id="b")).startswith("edge (web/a) is in drain")
     assert site.answers() == {"b": 40}
-    site.servers["a"] = Server("a again")
+    site.servers["a"] = Named("a again")
     await site.runtime.command(f"set server web/a addr 127.0.0.1 port {site.servers['a'].port}")
     assert site.answers() == {"b": 40}
     assert (await site.act("failback", "a", destination_id="b")).startswith("edge (web/a) is ready")

@@ -6,15 +6,14 @@ import asyncio
 import http.client
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 from haproxy_process import haproxy
+from http_serving import Named
 
 from schemas.records import (
     ActionOutcome,
@@ -132,31 +131,14 @@ class Loop:
         return found
 
 
-def serve(name: str) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-length", str(len(name)))
-            self.end_headers()
-            self.wfile.write(name.encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    return server
-
-
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[Loop]:
-    servers = {name: serve(name) for name in NAMES}
-    lines = "".join(f"  server {name} 127.0.0.1:{s.server_address[1]}\n" for name, s in servers.items())
+    servers = {name: Named(name) for name in NAMES}
+    lines = "".join(f"  server {name} 127.0.0.1:{s.port}\n" for name, s in servers.items())
     with ExitStack() as stack:
         proxy = stack.enter_context(haproxy(tmp_path, f"backend web\n{lines}"))
         for server in servers.values():
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
+            stack.callback(server.kill)
         spec = LoadBalancerSpec(address=str(proxy.socket))
         endpoints = {name: Endpoint(type="haproxy", url=f"haproxy:edge/web/{name}") for name in NAMES}
         yield Loop(ExecutorSettings(load_balancers={"edge": spec}), endpoints, proxy.front_port)
