@@ -23,7 +23,7 @@ from topology.client.publisher import Publisher, now_ms
 from topology.embedded import embedded_kafka
 from topology.settings import Settings
 
-SERVERS, LEAD_MS, PATIENCE_S = 12, 20_000, 200.0
+SERVERS, LEAD_MS, PATIENCE_S = 12, 5_000, 200.0
 LAYERS = ("discovery", "healing", "executors")
 SLOW = {"strategy_timeout_s": 150, "lease_s": 300}
 """A slow machine has its executors again before healing stops waiting for the outcome."""
@@ -56,9 +56,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         pool = stack.enter_context(running_pool(tmp_path, SERVERS))
         runtime = stack.enter_context(held_runtime(tmp_path / "held.sock", pool.runtime, hold="state maint"))
         broker = stack.enter_context(embedded_kafka()).bootstrap
-        label = soonest("bench", LEAD_MS)
-        inoculation = EVERY_MINUTE.model_copy(update={"pools": (label,)})
-        settings = settings_of(pool, inoculation=inoculation.model_dump(mode="json"), **SLOW)
+        settings = settings_of(pool, inoculation=EVERY_MINUTE.model_dump(mode="json"), **SLOW)
         settings["executors"] = {"load_balancers": {"edge": {"address": str(runtime.path), "timeout_s": 60}}}
         TopicAdmin(broker).create(wanted_topics(Settings(**settings)))
         layers = {name: Killable(name, broker, tmp_path / name, settings) for name in LAYERS}
@@ -67,6 +65,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             stack.callback(layer.kill)
         for layer in layers.values():
             layer.wait_ready()
+        label = soonest("bench", LEAD_MS)
         register(broker, [asset_of(n).model_copy(update={"labels": {"pool": label}}) for n in pool.names])
         say(broker, "1", AutonomyMode.AUTO)
         story = stack.enter_context(Story(broker))

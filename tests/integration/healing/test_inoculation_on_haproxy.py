@@ -33,8 +33,8 @@ from topology.client.reading import TopicReader
 
 SERVERS = 12
 LOOK_EVERY_S, REQUEST_EVERY_S, ANSWER_S = 0.25, 0.05, 30.0
-LEAD_MS = 40_000
-"""Until the first slot: layers start, and series get a past. Where that takes longer the fault comes a minute later."""
+LEAD_MS = 15_000
+"""Until the first slot: series get a past. Where that takes longer the fault comes a minute later."""
 PAST_ROUNDS = 30
 """Samples of each series before a fault is allowed, so that there is something to notice it by."""
 PATIENCE_S = 200.0
@@ -136,14 +136,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
     haproxy_program()
     with ExitStack() as stack:
         pool = stack.enter_context(running_pool(tmp_path, SERVERS))
-        specs, label = supervised(pool, tmp_path), soonest("bench", LEAD_MS)
+        specs = supervised(pool, tmp_path)
         stack.callback(end_all, specs)
-        inoculation = EVERY_MINUTE.model_copy(update={"pools": (label,)})
-        settings = settings_of(pool, inoculation=inoculation.model_dump(mode="json"))
+        settings = settings_of(pool, inoculation=EVERY_MINUTE.model_dump(mode="json"))
         settings["executors"]["processes"] = {name: spec.model_dump(mode="json") for name, spec in specs.items()}
         settings["optimisation"] = {"look_every_s": 5, "performance_every_s": 5}
         broker = all_layers(stack, settings, tmp_path)
-        register_all(broker, label, pool)
+        register_all(broker, soonest("bench", LEAD_MS), pool)
         looks, requests = Looks(broker, pool.ports), Requests(pool.front)
         stack.enter_context(again_and_again(looks, LOOK_EVERY_S))
         stack.enter_context(again_and_again(requests, REQUEST_EVERY_S))
