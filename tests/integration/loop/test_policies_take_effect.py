@@ -72,7 +72,7 @@ def a_set(number: int) -> PolicyRecord:
 
 
 def a_budget(number: int) -> PolicyRecord:
-    body = Budget(scope="*", limit_usd_per_hour=1_000 + number)
+    body = Budget(scope="*", limit_usd_per_hour=1e6 + number)  # of all jobs together
     return PolicyRecord(id="budget", kind="budget", version=str(number), budget=body, at=now_ms())
 
 
