@@ -21,9 +21,7 @@ def autonomy(world: World, strategy: str, tenant: str, environment: str, default
     A mode that this version does not know counts as `observe`: nothing is done on a word that is not understood.
     """
     best = _mode_record(world, strategy, tenant, environment)
-    if best is None or best.mode is None:
-        return default
-    return AutonomyMode.OBSERVE if best.mode.mode is AutonomyMode.UNKNOWN else best.mode.mode
+    return default if best is None or best.mode is None else _understood(best.mode.mode)
 
 
 def autonomy_by_name(world: World, strategy: str, tenant: str, environment: str) -> AutonomyMode:
@@ -31,7 +29,11 @@ def autonomy_by_name(world: World, strategy: str, tenant: str, environment: str)
     best = _mode_record(world, strategy, tenant, environment)
     if best is None or best.mode is None or best.mode.strategy != strategy:
         return AutonomyMode.SUGGEST
-    return AutonomyMode.OBSERVE if best.mode.mode is AutonomyMode.UNKNOWN else best.mode.mode
+    return _understood(best.mode.mode)
+
+
+def _understood(mode: AutonomyMode) -> AutonomyMode:
+    return AutonomyMode.OBSERVE if mode is AutonomyMode.UNKNOWN else mode
 
 
 def paused(world: World, asset: Asset | str, now: int) -> str | None:

@@ -193,8 +193,7 @@ def deviation_score(s: SeriesRecord, m: ReadingRecord) -> float:
     if s.age == 1:
         return m.jump_p
     away = m.residual - s.reference
-    p = tails.shaped_score(abs(away) / m.jump_scale, s.jump_q, s.jump_e)
-    return max(m.jump_p, p + tails.side_score(p, away > 0.0, s.lean))
+    return max(m.jump_p, tails.sided_score(abs(away) / m.jump_scale, s.jump_q, s.jump_e, away > 0.0, s.lean))
 
 
 @kernel

@@ -55,8 +55,7 @@ def take(s: SeriesRecord, c: SettingsRecord, m: ReadingRecord, at: int, x: float
         m.jump_z = _shrunk(m.jump_z, freedom)
         m.slow_z = _shrunk(m.slow_z, freedom)
         m.pair_z = _shrunk(m.pair_z, freedom)
-    p = tails.shaped_score(m.jump_z, s.jump_q, s.jump_e)
-    m.jump_p = p + tails.side_score(p, m.jump_side > 0.0, s.lean)
+    m.jump_p = tails.sided_score(m.jump_z, s.jump_q, s.jump_e, m.jump_side > 0.0, s.lean)
     pair_p = tails.shaped_score(m.pair_z, s.pair_q, s.jump_e * s.pair_q / s.jump_q) - PAIR_LESS
     if pair_p > m.jump_p:
         m.jump_p = pair_p

@@ -44,6 +44,13 @@ def side_score(p: float, upwards: bool, lean: int) -> float:
 
 
 @kernel
+def sided_score(s: float, q: float, e: float, upwards: bool, lean: int) -> float:
+    """`shaped_score`, and what the side adds to it."""
+    p = shaped_score(s, q, e)
+    return p + side_score(p, upwards, lean)
+
+
+@kernel
 def leaned(lean: int, upwards: bool) -> int:
     """`lean` after one more excess."""
     return lean + int(LEAN_RATE * ((LEANS if upwards else -LEANS) - lean))

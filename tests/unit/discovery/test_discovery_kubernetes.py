@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kubernetes_server import ApiServer
-from watching import Watched, listed, until
+from watching import Watched, after_a_bookmark, after_a_fault, listed, until
 
 from schemas.records import AssetKind, Op
 from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
@@ -220,32 +220,16 @@ async def test_a_heartbeat_is_no_change(server):
 @pytest.mark.parametrize("fault", ["cut", "end", 503, 429])
 async def test_a_broken_stream_resumes_where_it_was(server, fault):
     async with Watched(provider_of(server)) as watched:
-        server.put(service("a"))
-        await watched.next()
-        at = server.version
-        if isinstance(fault, int):
-            server.faults = ["end", fault]
-        else:
-            server.fault(fault)
-        coming = asyncio.create_task(watched.next())
-        await until(lambda: len(server.watches("services")) >= 2 and not server.faults)
-        server.put(service("b", ip="10.96.0.8"))
-        assert (await coming).asset_id == "k8s:prod/shop/service/b"
+        change, at = await after_a_fault(watched, server, "services", fault, service("a"), service("b", ip="10.96.0.8"))
+        assert change.asset_id == "k8s:prod/shop/service/b"
     assert set(server.watches("services")[1:]) == {str(at)}
     assert len(server.lists("services")) == 1
 
 
 async def test_a_bookmark_moves_the_version_and_is_no_change(server):
     async with Watched(provider_of(server)) as watched:
-        coming = asyncio.create_task(watched.next())
-        await until(lambda: len(server.streams) == 4)
-        server.bookmark()
-        await until(lambda: server.told == ["BOOKMARK"] * 4)
-        at = server.floor = server.version  # what the list had is gone; the bookmark's version is not
-        server.fault("end")
-        await until(lambda: len(server.watches("services")) == 2)
-        server.put(service("b"))
-        assert (await coming).asset_id == "k8s:prod/shop/service/b"
+        change, at = await after_a_bookmark(watched, server, "services", 4, service("b"))
+        assert change.asset_id == "k8s:prod/shop/service/b"
     assert server.watches("services")[1] == str(at)
     assert all(r["allowWatchBookmarks"] == "true" for _, r in server.requests if "watch" in r)
 

@@ -12,7 +12,7 @@ import os
 import pytest
 import structlog
 from kubernetes_server import ApiServer
-from watching import Watched, listed, until
+from watching import Watched, after_a_bookmark, after_a_fault, listed, until
 
 from schemas.records import AssetKind, DiscoveryEvent, Op
 from streams.discovery.ports import Change, DiscoveryProvider, Listing, Relist, Watching
@@ -389,32 +389,16 @@ async def test_a_cluster_that_refuses_is_a_failure(server):
 @pytest.mark.parametrize("fault", ["cut", "end", 503, 429])
 async def test_a_broken_stream_resumes_where_it_was(server, fault):
     async with Watched(provider_of(server)) as watched:
-        server.put(entry("a"))
-        await watched.next()
-        at = server.version
-        if isinstance(fault, int):
-            server.faults = ["end", fault]
-        else:
-            server.fault(fault)
-        coming = asyncio.create_task(watched.next())
-        await until(lambda: len(server.watches("serviceentries")) >= 2 and not server.faults)
-        server.put(entry("stripe"))
-        assert (await coming).asset_id == STRIPE
+        change, at = await after_a_fault(watched, server, "serviceentries", fault, entry("a"), entry("stripe"))
+        assert change.asset_id == STRIPE
     assert set(server.watches("serviceentries")[1:]) == {str(at)}
     assert len(server.lists("serviceentries")) == 1
 
 
 async def test_a_bookmark_moves_the_version_and_is_no_change(server):
     async with Watched(provider_of(server)) as watched:
-        coming = asyncio.create_task(watched.next())
-        await until(lambda: len(server.streams) == 3)
-        server.bookmark()
-        await until(lambda: server.told == ["BOOKMARK"] * 3)
-        at = server.floor = server.version
-        server.fault("end")
-        await until(lambda: len(server.watches("serviceentries")) == 2)
-        server.put(entry("stripe"))
-        assert (await coming).asset_id == STRIPE
+        change, at = await after_a_bookmark(watched, server, "serviceentries", 3, entry("stripe"))
+        assert change.asset_id == STRIPE
     assert server.watches("serviceentries")[1] == str(at)
 
 

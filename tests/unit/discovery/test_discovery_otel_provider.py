@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 from otel_spans import client, identify, message, recorded, server
+from watching import until
 
 from schemas.records import Asset, AssetState, DiscoveryEvent, Op
 from streams.discovery.ports import DiscoveryProvider, Listing, Standing, Watching
@@ -181,14 +182,6 @@ async def test_in_the_registry_it_fills_in_beside_others_and_silence_makes_it_st
     s.wait_until(10_000)
     assert (s.registry["c"].state, s.registry["a"].state) == (AssetState.STALE, AssetState.UPDATED)
     assert s.told("removed") == []
-
-
-async def until(true):
-    for _ in range(500):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError("it did not come about in 5 s")
 
 
 @pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json"])
