@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import orjson
 from google.protobuf.message import DecodeError as ProtobufError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
@@ -33,6 +32,7 @@ from streams.adapters.points import (
     value_fault,
 )
 from streams.adapters.settings import IntakeSettings
+from streams.kit.otlp_form import is_json
 
 NO_VALUE = pb.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 NS_PER_MS = 1_000_000
@@ -50,26 +50,13 @@ class BadPoint(ValueError):
 def read_otlp(data: bytes, settings: IntakeSettings) -> Reading:
     """The points of one message. Raises Undecodable."""
     reading = Reading(whole=True)
-    resources = resources_of_json(data, reading) if _is_json(data) else _resources_of_protobuf(data)
+    resources = resources_of_json(data, reading) if is_json(data) else _resources_of_protobuf(data)
     for number, resource in enumerate(resources):
         asset_id = asset_of(settings.otlp_identity, _texts(resource.attributes), settings.unidentified_asset)
         for metric in resource.metrics:
             place = f"resource {number}, {metric.name or 'a metric without name'}"
             _read_metric(asset_id, metric, place, reading, settings.ignored_attributes)
     return reading
-
-
-def _is_json(data: bytes) -> bool:
-    """The first byte of the protobuf form is a line feed, and the length after it may be that of a brace."""
-    if data.lstrip(b" \t\r\n")[:1] != b"{":
-        return False
-    if data[:1] != b"\n":
-        return True
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _resources_of_protobuf(data: bytes) -> Iterable[Resource]:

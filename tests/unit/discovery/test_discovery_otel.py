@@ -314,3 +314,12 @@ def test_no_cut_and_no_flipped_byte_does_more_than_be_refused():
             except Unreadable:
                 continue
             seen.touched()
+
+
+def test_protobuf_of_123_bytes_is_not_taken_for_json():
+    """A resource of 123 bytes begins with a line feed and the byte of a brace."""
+    plain = message("x", server(1))
+    found = [message("x", server(1), filled="y" * n) for n in range(1, 123)]
+    (data,) = [one for one in found if one[:2] == b"\n{"]
+    assert len(data) > len(plain)
+    assert [r.attributes["service.name"] for r in read("spans", data).resources] == ["x"]

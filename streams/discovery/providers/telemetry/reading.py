@@ -18,10 +18,12 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from streams.kit.otlp_form import is_json
+
 NS_PER_MS = 1_000_000
 EARLIEST_MS, LATEST_MS = 1, 4_102_444_800_000
 """1970 to 2100."""
-INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
+SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 KINDS = {name: number for name, number in ProtoSpan.SpanKind.items()}  # noqa: C416 - a protobuf wrapper
 MESSAGES = {
     "spans": (TracesData, "resource_spans", "resourceSpans"),
@@ -34,7 +36,6 @@ VALUES: dict[str, type | tuple[type, ...]] = {
     "stringValue": str,
     "intValue": (str, int),
     "boolValue": bool,
-    "doubleValue": (float, int),
 }
 
 Attributes = Mapping[str, str]
@@ -72,8 +73,7 @@ class Reading:
 def read(signal: str, data: bytes) -> Reading:
     """One message. Raises Unreadable."""
     try:
-        is_json = data.lstrip(b" \t\r\n")[:1] == b"{"
-        return _of_json(data) if is_json else _of_protobuf(signal, data)
+        return _of_json(data) if is_json(data) else _of_protobuf(signal, data)
     except (RecursionError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
@@ -161,7 +161,7 @@ def _json_texts(pairs: object) -> dict[str, str]:
     for pair in _objects(pairs):
         value = pair.get("value") or {}
         kind = next((k for k in VALUES if k in value), None)
-        if kind is None or kind == "doubleValue":
+        if kind is None:
             continue
         if not isinstance(pair.get("key"), str) or not isinstance(value[kind], VALUES[kind]):
             raise ValueError(f"attribute {pair.get('key')!r} is not what it says")
