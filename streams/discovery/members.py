@@ -38,13 +38,12 @@ class Members:
         self._rows, self._source, self._scope = rows, source, scope
 
     def sighting(self, asset_id: str) -> Sighting | None:
-        row = self._at(self._place(asset_id))
+        _, row = self._find(asset_id)
         return None if row is None else row.sightings.get(asset_id)
 
     def put(self, asset_id: str, sighting: Sighting | None) -> None:
         """None: it is no member any more."""
-        place = self._place(asset_id)
-        row = self._at(place)
+        place, row = self._find(asset_id)
         sightings = {} if row is None else dict(row.sightings)
         sightings.pop(asset_id, None)
         if sighting is not None:
@@ -62,14 +61,14 @@ class Members:
             for part in range(row.parts or 0):
                 yield from self._below(f"{place}.{part}")
 
-    def _place(self, asset_id: str) -> str:
-        """Of the row that has the member, or would have it."""
+    def _find(self, asset_id: str) -> tuple[str, MemberRow | None]:
+        """The place of the row that has the member, or would have it, and that row."""
         rest, bucket = divmod(tie_break(asset_id), BUCKETS)
         place = str(bucket)
         while (row := self._at(place)) is not None and row.parts is not None:
             rest, part = divmod(rest, row.parts)
             place = f"{place}.{part}"
-        return place
+        return place, row
 
     def _write(self, place: str, sightings: dict[str, Sighting]) -> None:
         depth = place.count(".")

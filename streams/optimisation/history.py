@@ -62,8 +62,9 @@ def find_period(values: NDArray[np.float64]) -> int:
     filled = np.where(missing, known[len(known) // 2], values)
     whole = np.rint(np.clip((filled - low) / (high - low), 0, 1) * _LEVELS).astype(np.int64)
     whole -= int(whole.sum()) // n
-    alike = [int((whole[:-lag] * whole[lag:]).sum()) * n // (n - lag) for lag in range(1, n // 2 + 1)]
-    return _peak(np.array(alike) / max(1, int((whole * whole).sum())))
+    lags = np.arange(1, n // 2 + 1)
+    alike = np.correlate(whole, whole, "full")[n : n + len(lags)] * n // (n - lags)
+    return _peak(alike / max(1, int((whole * whole).sum())))
 
 
 def _peak(alike: NDArray[np.float64]) -> int:

@@ -6,12 +6,15 @@ LIST ?limit&continue ... --> resourceVersion of the list --> WATCH ?resourceVers
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from functools import cached_property
 from typing import Literal
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
+from streams.kit.validation import faults
 from streams.remote.kubernetes_access import Access
 
 LONGEST_LINE_BYTES = 16 * 2**20
@@ -73,10 +76,15 @@ class KubernetesApi:
         self._access, self._timeout_s = access, timeout_s
         self._page_objects, self._watch_s = page_objects, watch_s
 
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made once: to read the authorities takes longer than an answer does."""
+        return self._access.tls or httpx.create_ssl_context(trust_env=False)
+
     def pages(self, path: str) -> Iterator[Page]:
         """Blocks. Raises KubernetesError; GoneError if the list has to be begun anew."""
         more = ""
-        with httpx.Client(timeout=self._timeout_s, trust_env=False, verify=self._access.tls or True) as client:
+        with httpx.Client(timeout=self._timeout_s, trust_env=False, verify=self._tls) as client:
             while True:
                 query = {"limit": str(self._page_objects), **({"continue": more} if more else {})}
                 page = self._page(client, path, query)
@@ -93,7 +101,7 @@ class KubernetesApi:
         except httpx.HTTPError as error:
             raise BrokenError(f"LIST {path}: {type(error).__name__} {error}") from error
         except ValidationError as error:
-            raise KubernetesError(f"LIST {path}: this is no list: {_faults(error)}") from error
+            raise KubernetesError(f"LIST {path}: this is no list: {faults(error, most=3)}") from error
 
     async def watch(self, path: str, version: str) -> AsyncIterator[WatchEvent]:
         """Changes after `version`, until the server ends the stream. Raises KubernetesError; ERROR is never given."""
@@ -102,7 +110,7 @@ class KubernetesApi:
         timeout = httpx.Timeout(self._timeout_s, read=self._watch_s + self._timeout_s)
         try:
             async with (
-                httpx.AsyncClient(timeout=timeout, trust_env=False, verify=self._access.tls or True) as client,
+                httpx.AsyncClient(timeout=timeout, trust_env=False, verify=self._tls) as client,
                 client.stream("GET", self._access.url + path, params=query, headers=self._access.headers()) as answer,
             ):
                 if answer.status_code != httpx.codes.OK:
@@ -136,7 +144,7 @@ def _event(path: str, line: bytes) -> WatchEvent:
         event = WatchEvent.model_validate_json(line)
         said = _Versioned.model_validate(event.item)
     except ValidationError as error:
-        raise KubernetesError(f"WATCH {path}: this is no event: {_faults(error)}") from error
+        raise KubernetesError(f"WATCH {path}: this is no event: {faults(error, most=3)}") from error
     if event.type == "ERROR":
         kind = GoneError if said.code == httpx.codes.GONE or said.reason in ("Expired", "Gone") else KubernetesError
         raise kind(f"WATCH {path}: {said.code} {said.reason}: {said.message}")
@@ -157,7 +165,3 @@ def _check(path: str, answer: httpx.Response) -> None:
     elif status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         kind = BrokenError
     raise kind(f"GET {path}: status {status}: {answer.text[:200]}")
-
-
-def _faults(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:3])

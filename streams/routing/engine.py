@@ -80,14 +80,16 @@ class RoutingLayer:
     def _move(self, jobs: Jobs, asset_id: str, on: Occasion, after: tuple[int, str] = (-1, "")) -> None:
         """Moves jobs behind `after` away from a target that may no longer have them; of many, the rest later."""
         ledger, moved, last = jobs.ledger, 0, after
-        for row in ledger.jobs_in(target_keys(asset_id)):
+        here = ledger.jobs_in(target_keys(asset_id))
+        ill = self.router.why_ill(jobs.fleet, asset_id) if here else []
+        for row in here:
             if place_of(row) <= after:
                 continue
             if moved >= self.router.settings.moved_max:
                 ledger.leaving(asset_id, LeavingRow(asset_id, *last, on.at + PACE_MS, on.cause_id))
                 turns.look(jobs, asset_id, on)
                 return
-            if why := self.router.reasons_to_leave(jobs.fleet, row.request, asset_id):
+            if why := [*ill, *self.router.misplaced(jobs.fleet, row.request, asset_id)]:
                 jobs.leave(row, "; ".join(why), on, drives_away=True)
                 moved += 1
             last = place_of(row)

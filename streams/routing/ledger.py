@@ -36,6 +36,9 @@ class Ledger:
         """The jobs that these index rows name, the most urgent first, then by id."""
         return sorted(self._named(keys), key=place_of)
 
+    def names_any(self, keys: tuple[str, ...]) -> bool:
+        return next(self._named(keys), None) is not None
+
     def waiting(self, freed: Freed, tried_by: float, most: int, blocked: Blocked) -> list[JobRow]:
         """At most so many of the jobs that wait and that `freed` may help, in the order of `Queue`.
 

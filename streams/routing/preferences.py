@@ -64,9 +64,10 @@ def _columns(permissions: Permissions, feasible: Indexes, terms: list[Preference
     """What a term computes for all candidates at once; the rest is asked candidate by candidate, which is slow."""
     columns: dict[str, Floats] = {}
     asked: list[Flags] = []
-    for term in terms:
-        values = getattr(term, "values", None)
-        figures, sure = (np.zeros(len(feasible)), False) if values is None else values(permissions.candidates(feasible))
+    computed = [getattr(term, "values", None) for term in terms]
+    candidates = permissions.candidates(feasible) if any(computed) else None
+    for term, values in zip(terms, computed, strict=True):
+        figures, sure = (np.zeros(len(feasible)), False) if values is None else values(candidates)
         columns[f"soft.{term.id}"] = np.where(sure, figures, 0.0)
         asked.append(np.broadcast_to(~np.asarray(sure, np.bool_), len(feasible)))
     for row in np.flatnonzero(np.any(asked, axis=0)).tolist():

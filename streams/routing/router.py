@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -65,18 +66,17 @@ class JobRouter:
         plan = self._plan(case)
         return replace(plan, reason=f"{prefix}; {plan.reason}"), returning.against(case, home)
 
-    def is_well(self, fleet: Fleet, asset_id: str) -> bool:
-        """Registered, and nothing is known of it that would drive jobs away."""
-        frame = fleet.frame_of(asset_id)
-        return frame is not None and all(check.ok[0] for check in health_checks(frame, fleet, self.settings))
-
-    def reasons_to_leave(self, fleet: Fleet, job: JobRequest, asset_id: str) -> list[str]:
-        """Why a job may not stay where it runs: its target's health and placement; figures alone move none."""
+    def why_ill(self, fleet: Fleet, asset_id: str) -> list[str]:
+        """Why no job may stay there, whatever it asks for; empty = registered and well. Figures alone move none."""
         frame = fleet.frame_of(asset_id)
         if frame is None:
             return [f"{asset_id} is removed from the registry"]
-        checks = [*health_checks(frame, fleet, self.settings), *placement_checks(frame, job)]
-        return [f"{asset_id} {check.why(0)}" for check in checks if not check.ok[0]]
+        return _against(asset_id, health_checks(frame, fleet, self.settings))
+
+    def misplaced(self, fleet: Fleet, job: JobRequest, asset_id: str) -> list[str]:
+        """Why this job may not stay on the target, however well that is."""
+        frame = fleet.frame_of(asset_id)
+        return [] if frame is None else _against(asset_id, placement_checks(frame, job))
 
     def no_plan(self, fleet: Fleet, reason: str) -> Plan:
         """For a job that is given up: no candidate is looked at any more."""
@@ -177,3 +177,8 @@ def _cost_limits(fleet: Fleet, job: JobRequest) -> dict[str, float]:
         if scope in fleet.budgets:
             limits[f"budget of {scope}"] = fleet.budgets[scope].usd_per_hour
     return limits
+
+
+def _against(asset_id: str, checks: Iterable[Check]) -> list[str]:
+    """What speaks against the one target of a frame."""
+    return [f"{asset_id} {check.why(0)}" for check in checks if not check.ok[0]]

@@ -16,14 +16,14 @@ def look(jobs: Jobs, asset_id: str, on: Occasion) -> None:
     """The target's health was told: if it is ill, its time begins anew."""
     row = jobs.ledger.away(asset_id)
     if row is not None:
-        well = jobs.router.is_well(jobs.fleet, asset_id)
+        well = not jobs.router.why_ill(jobs.fleet, asset_id)
         jobs.ledger.put_away(asset_id, away.seen(row, well, on.at, jobs.router.settings))
 
 
 def take(jobs: Jobs, row: AwayRow, on: Occasion) -> None:
     """Looks at the next `moved_max` jobs that could come back; the others have their turn in `failback_window_s`."""
     ledger, settings = jobs.ledger, jobs.router.settings
-    if not jobs.router.is_well(jobs.fleet, row.asset_id):
+    if jobs.router.why_ill(jobs.fleet, row.asset_id):
         ledger.put_away(row.asset_id, AwayRow(row.asset_id))
         return
     next_at = on.at + round(settings.failback_window_s * 1000)
@@ -37,7 +37,7 @@ def take(jobs: Jobs, row: AwayRow, on: Occasion) -> None:
     if rest:
         urgency, job_id = place_of(turn[-1])
         ledger.put_away(row.asset_id, replace(row, due_at=next_at, urgency=urgency, job_id=job_id, held=held))
-    elif ledger.jobs_in(away.home_keys(row.asset_id)):
+    elif ledger.names_any(away.home_keys(row.asset_id)):
         again_at = on.at + round(max(settings.failback_after_s, settings.failback_window_s) * 1000)
         ledger.put_away(row.asset_id, replace(row, due_at=again_at, urgency=-1, job_id="", held=held))
     else:
