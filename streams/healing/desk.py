@@ -132,8 +132,13 @@ def target_of(actions: tuple[Action, ...], otherwise: str) -> str:
 def faded(desk: Desk, strategy_id: str) -> tuple[float, float]:
     """A strategy's (successes, failures), each counting half after a half-life."""
     row = desk.draft.history(strategy_id)
-    left = 0.5 ** (max(0, desk.now - row.at) / (1000.0 * desk.settings.history_half_life_s))
+    left = fading(desk.now, row.at, desk.settings.history_half_life_s)
     return row.successes * left, row.failures * left
+
+
+def fading(now: int, at: int, half_life_s: float) -> float:
+    """The share of a count of `at` that is left `now`, both event time ms."""
+    return float(0.5 ** (max(0, now - at) / (1000.0 * half_life_s)))
 
 
 def seconds(milliseconds: int) -> str:

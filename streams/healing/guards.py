@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from schemas.records import PolicyVerdict
 from streams.healing.desk import Desk, seconds
 from streams.healing.pools import members_of
-from streams.healing.settings import milliseconds
+from streams.healing.settings import HealingSettings, milliseconds
 from streams.healing.state import IncidentRow, PoolRow
 from streams.kit.ids import tie_break
 from streams.policy.modes import pause_ends, paused, pauses_used
@@ -72,11 +72,16 @@ def _size(desk: Desk, row: PoolRow) -> int:
     return max(1, len({*members_of(row.pool, desk.world, desk.settings), *row.ill}))
 
 
+def cap_of(size: int, settings: HealingSettings) -> int:
+    """How many of a pool of that size may be acted on at once."""
+    return max(1, int(size * settings.acting_share + 1e-9))
+
+
 def _acting_share(desk: Desk, incident: IncidentRow) -> Hold | None:
     row = desk.draft.pool(incident.pool)
     acting = [a for a, expires in row.acting.items() if expires > desk.now and a != incident.asset_id]
     size = _size(desk, row)
-    cap = max(1, int(size * desk.settings.acting_share + 1e-9))
+    cap = cap_of(size, desk.settings)
     if len(acting) < cap:
         return None
     share = f"{desk.settings.acting_share:.0%} of {size} assets, at least 1"

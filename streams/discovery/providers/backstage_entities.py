@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field, ValidationError
 
 from schemas.records import Asset, AssetKind
+from streams.kit.validation import faults
 
 ASSET_ID = "maestro/asset-id"
 OF_BACKSTAGE = "backstage.io/"
@@ -95,8 +96,7 @@ def read_entity(document: object, place: str) -> Placed | None:
             raise BackstageError(f"{place}: kind {header.kind!r} is none of {', '.join((*ASSETS, *OTHERS))}")
         return Placed(Entity.model_validate(document, strict=True), place)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise BackstageError(f"{place}: {faults}") from error
+        raise BackstageError(f"{place}: {faults(error)}") from error
 
 
 def assets_of(source: str, placed: Iterable[Placed]) -> list[Asset]:

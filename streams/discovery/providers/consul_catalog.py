@@ -16,6 +16,7 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schemas.records import Asset, AssetKind, Endpoint
+from streams.kit.validation import faults
 
 T = TypeVar("T")
 
@@ -71,8 +72,7 @@ def read(form: TypeAdapter[T], answer: object, path: str) -> T:
     try:
         return form.validate_python(answer, strict=True)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise ConsulError(f"{path}: {faults}") from error
+        raise ConsulError(f"{path}: {faults(error)}") from error
 
 
 def assets_of(source: str, nodes: Sequence[Node], services: Mapping[str, Sequence[Instance]]) -> list[Asset]:

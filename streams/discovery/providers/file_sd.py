@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from schemas.records import Asset
 from streams.discovery.providers.file_patterns import matching
 from streams.discovery.providers.scrape_targets import Target, assets_of
+from streams.kit.validation import faults
 
 PARAMETER = "__param_"
 
@@ -84,8 +85,7 @@ def _groups_of(path: Path) -> list[Group]:
     try:
         return _GROUPS.validate_python(content)
     except ValidationError as error:
-        faults = "; ".join(f"group {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise FileSdError(f"{path}: {faults}") from error
+        raise FileSdError(f"{path}: {faults(error, before='group ')}") from error
 
 
 def _target(address: str, said: dict[str, str], job: str, place: str) -> Target:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from schemas.records import Asset, AssetKind, Capability, Endpoint
 from streams.discovery.providers.kubernetes_forms import Deployment, Job, Meta, Node, Service
+from streams.kit.validation import faults
 
 REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
 Item = dict[str, object]
@@ -75,9 +76,11 @@ def asset_of(kind: Kind, cluster: Cluster, place: Place, item: Item) -> Asset:
         meta, fields = _READ[kind.name](cluster, place, item)
         return Asset.model_validate({**common(f"k8s:{cluster.name}", kind, meta), **fields})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ObjectError(f"a {kind.name} that is none: {where}: {first['msg']}") from error
+        raise object_error(kind, error) from error
+
+
+def object_error(kind: Kind, error: ValidationError) -> ObjectError:
+    return ObjectError(f"a {kind.name} that is none: {faults(error, most=1)}")
 
 
 def selector_of(item: Item) -> tuple[str, dict[str, str]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from schemas.records import Asset, AssetKind
-from streams.discovery.providers.mapping import AssetMapping, Each, KindOf, MappingError, faults, parts_of
+from streams.discovery.providers.mapping import AssetMapping, Each, KindOf, MappingError, parts_of
 from streams.discovery.providers.mapping import Mapping as Described
+from streams.kit.validation import faults
 
 ABSENT = object()
 """Not there at all, not even as null."""

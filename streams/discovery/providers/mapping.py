@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from schemas.records import AssetKind
+from streams.kit.validation import faults
 
 
 class MappingError(ValueError):
@@ -215,8 +216,3 @@ def read_mapping(path: Path) -> Mapping:
         raise MappingError(f"{path}: {faults(error)}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MappingError(f"{path}: cannot be read: {error}") from error
-
-
-def faults(error: ValidationError) -> str:
-    """Without the values, which may be secret."""
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])

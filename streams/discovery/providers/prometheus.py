@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.records import Asset
 from streams.discovery.providers.http_json import client_of, get_json
 from streams.discovery.providers.scrape_targets import Target, assets_of
+from streams.kit.validation import faults
 
 PATH = "api/v1/targets"
 
@@ -60,8 +61,7 @@ def read_targets(answer: object, source: str) -> list[Target]:
     try:
         read = _Answer.model_validate(answer, strict=True)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise PrometheusError(f"{source}: {PATH}: {faults}") from error
+        raise PrometheusError(f"{source}: {PATH}: {faults(error)}") from error
     if read.status != "success" or read.data is None:
         raise PrometheusError(f"{source}: {PATH}: status {read.status!r}: {read.error or 'no data'}")
     return [

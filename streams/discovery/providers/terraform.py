@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from schemas.records import Asset, AssetKind
+from streams.kit.validation import faults
 
 FORMAT = 4
 CLOUDS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
@@ -96,7 +97,7 @@ def read_state(path: Path, source: str) -> list[Asset]:
         content = json.loads(path.read_text(encoding="utf-8"))
         state = _State.model_validate(content, strict=True)
     except ValidationError as error:
-        raise TerraformStateError(f"{path}: {_faults(error)}") from error
+        raise TerraformStateError(f"{path}: {faults(error)}") from error
     except (OSError, ValueError) as error:
         raise TerraformStateError(f"{path}: cannot be read: {error}") from error
     if state.version != FORMAT:
@@ -146,7 +147,7 @@ def _asset(
             weak_keys=(f"address:{said.private_ip}",) if said.private_ip else (),
         )
     except ValidationError as error:
-        raise TerraformStateError(f"{place}: {_faults(error)}") from error
+        raise TerraformStateError(f"{place}: {faults(error)}") from error
 
 
 def _strong_keys(cloud: str, said: _Attributes) -> tuple[str, ...]:
@@ -164,8 +165,3 @@ def _region_of(arn: str) -> str:
     """arn:partition:service:region:account:resource"""
     parts = arn.split(":")
     return parts[3] if len(parts) > 5 else ""
-
-
-def _faults(error: ValidationError) -> str:
-    """Without the values, which may be secret."""
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])

@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.records import Endpoint, RegisteredAsset
-from streams.healing.executors.load_balancers import Place, place, told
+from streams.healing.executors.load_balancers import Place, place, states_of, told
 from streams.healing.executors.processes import RestartExecutor
 from streams.healing.executors.settings import LoadBalancerSpec
 from streams.healing.ports import Effect, ExecutionError, Order, RefusedError
 from streams.healing.strategies.declared import PROCESS, SERVER, endpoint
 from streams.healing.strategies.inoculation import INJECT
 from streams.remote.haproxy import HAProxyError, ServerOrder
-from streams.remote.haproxy_answers import DRAIN, MAINTENANCE, Admin, ServerState
+from streams.remote.haproxy_answers import DRAIN, MAINTENANCE, Admin
 
 _REMEMBERED = 1000
 """Experiments that were lifted; one at a time is under way."""
@@ -103,13 +103,13 @@ def _fault_of(at: Place) -> tuple[ServerOrder, Admin]:
 async def _lose(at: Place) -> str:
     wanted, flag = _fault_of(at)
     try:
-        state, others = await _states(at)
+        state, others = await states_of(at)
         if not state.takes_work:
             raise RefusedError(f"{at.text} takes no work as it is ({state.operation.name.lower()}, {state.admin!r})")
         if not any(s.takes_work for s in others):
             raise RefusedError(f"no other server of {at.words[0]} takes work")
         await at.runtime.set_state(*at.server, wanted)
-        state, _ = await _states(at)
+        state, _ = await states_of(at)
     except HAProxyError as error:
         raise told(error) from error
     if not state.admin & flag:
@@ -120,23 +120,13 @@ async def _lose(at: Place) -> str:
 async def _give_back(at: Place) -> str:
     wanted, flag = _fault_of(at)
     try:
-        state, _ = await _states(at)
+        state, _ = await states_of(at)
         if not state.admin & flag:
             return f"{at.text} was not in {wanted.value} any more, and is left as it is"
         await at.runtime.set_state(*at.server, ServerOrder.READY)
-        state, _ = await _states(at)
+        state, _ = await states_of(at)
     except HAProxyError as error:
         raise told(error) from error
     if state.admin & flag:
         raise ExecutionError(f"{at.text} is still in {wanted.value} after the order to be ready")
     return f"{at.text} is ready"
-
-
-async def _states(at: Place) -> tuple[ServerState, list[ServerState]]:
-    """The server's own, and those of the others of its backend."""
-    backend, server = at.server
-    found = await at.runtime.servers_state(backend)
-    own = next((s for s in found if s.server == server), None)
-    if own is None:
-        raise RefusedError(f"{at.text} is not served there")
-    return own, [s for s in found if s.server != server]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from schemas.records import RegisteredAsset
 from streams.healing.executors.settings import LoadBalancerSpec
 from streams.healing.ports import Effect, ExecutionError, Order, RefusedError
-from streams.healing.strategies.declared import LIMIT, SERVER, STANDBY, SWITCH, endpoint
+from streams.healing.strategies.declared import LIMIT, SERVER, SWITCH, endpoint, is_standby
 from streams.healing.strategies.throttle import LIFT, THROTTLE
 from streams.remote.haproxy import HAProxyError, HAProxyRefusedError, HAProxyRuntime, ServerOrder
 from streams.remote.haproxy_answers import DRAIN, MAINTENANCE, ServerState
@@ -98,7 +98,7 @@ class LoadBalancers:
             state = await _state_of(source)
             if state.admin & (DRAIN | MAINTENANCE):
                 raise ExecutionError(f"{source.text} takes no work after the order to be ready ({state.admin!r})")
-            if target is not None and _is_standby(order.destination):
+            if target is not None and is_standby(order.destination):
                 await target.runtime.set_state(*target.server, ServerOrder.MAINTENANCE)
         except HAProxyError as error:
             raise told(error) from error
@@ -121,7 +121,7 @@ class LoadBalancers:
 async def _make_able(target: Place, asset: RegisteredAsset | None) -> None:
     """A destination that takes work must be there before anything is evicted."""
     state = await _state_of(target)
-    if state.admin & MAINTENANCE and _is_standby(asset):
+    if state.admin & MAINTENANCE and is_standby(asset):
         await target.runtime.set_state(*target.server, ServerOrder.READY)
         state = await _state_of(target)
     if not state.takes_work:
@@ -129,16 +129,18 @@ async def _make_able(target: Place, asset: RegisteredAsset | None) -> None:
         raise RefusedError(f"destination {target.text} takes no work ({why}); nothing was evicted")
 
 
-def _is_standby(asset: RegisteredAsset | None) -> bool:
-    return asset is not None and asset.labels.get(STANDBY) == "true"
-
-
 async def _state_of(at: Place) -> ServerState:
+    return (await states_of(at))[0]
+
+
+async def states_of(at: Place) -> tuple[ServerState, list[ServerState]]:
+    """The server's own, and those of the others of its backend."""
     backend, server = at.server
-    found = [s for s in await at.runtime.servers_state(backend) if s.server == server]
-    if not found:
+    found = await at.runtime.servers_state(backend)
+    own = next((s for s in found if s.server == server), None)
+    if own is None:
         raise RefusedError(f"{at.text} is not served there")
-    return found[0]
+    return own, [s for s in found if s.server != server]
 
 
 async def set_entry(at: Place, map_name: str, key: str, value: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from schemas.records import AssetState, RegisteredAsset
 from streams.healing.desk import Desk, seconds
-from streams.healing.guards import measure_storm
+from streams.healing.guards import cap_of, measure_storm
 from streams.healing.pools import members_of
 from streams.healing.settings import milliseconds
-from streams.healing.strategies.declared import STANDBY
+from streams.healing.strategies.declared import is_standby
 from streams.healing.strategies.inoculation import injection
 from streams.kit.ids import row_parts
 from streams.policy.modes import paused
@@ -37,7 +37,7 @@ def held(desk: Desk, pool: str) -> str | None:
     if until is not None:
         return f"there was a storm over it; no fault until {seconds(until - desk.now)} from now"
     acting = sorted(a for a, expires in row.acting.items() if expires > desk.now)
-    cap = max(1, int(size * desk.settings.acting_share + 1e-9))
+    cap = cap_of(size, desk.settings)
     if len(acting) >= cap:
         return f"{len(acting)} of its assets are being acted on, the cap is {cap}"
     if desk.settings.storm_min_unhealthy <= 2 and size and 2 / size > desk.settings.storm_share:
@@ -75,7 +75,7 @@ def _problem(desk: Desk, asset: RegisteredAsset, able: list[RegisteredAsset]) ->
     row = desk.draft.asset(asset.id)
     if injection(asset) is None:
         return f"{asset.id} declares neither a process nor a server that a fault could be put on"
-    if asset.labels.get(STANDBY) == "true":
+    if is_standby(asset):
         return f"{asset.id} is a standby"
     if not _can_take_over(desk, asset):
         return f"{asset.id} is not in service ({asset.state}{', an effect on it stands' if row.drain else ''})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from streams.healing.desk import fading
 from streams.healing.inoculation.rows import InoculationRow
 from streams.healing.inoculation.settings import InoculationSettings
 from streams.kit.ids import row_parts
@@ -31,7 +32,7 @@ def counted(row: InoculationRow, settings: InoculationSettings, now: int, *, pas
 
 def faded(row: InoculationRow, settings: InoculationSettings, now: int) -> InoculationRow:
     """The row with its counts as of `now`."""
-    left = 0.5 ** (max(0, now - row.counted_at) / (1000.0 * settings.half_life_s))
+    left = fading(now, row.counted_at, settings.half_life_s)
     return row.model_copy(update={"passed": row.passed * left, "failed": row.failed * left, "counted_at": now})
 
 

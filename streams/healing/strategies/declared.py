@@ -26,3 +26,7 @@ TERRAFORM = "terraform"
 def endpoint(asset: Asset | None, kind: str) -> Endpoint | None:
     """The first endpoint of a type; None = not declared."""
     return next((e for e in asset.endpoints if e.type == kind), None) if asset is not None else None
+
+
+def is_standby(asset: Asset | None) -> bool:
+    return asset is not None and asset.labels.get(STANDBY) == "true"

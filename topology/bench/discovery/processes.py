@@ -27,17 +27,15 @@ APP_ID = "bench"
 
 @dataclass(slots=True)
 class Used:
-    """Of one process since it was first looked at: CPU seconds; bytes resident, at first and at most."""
+    """Of one process since it was first looked at: CPU seconds; bytes resident at most."""
 
     process: psutil.Process
     first_cpu_s: float = 0.0
-    first_bytes: int = 0
     most_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.first_cpu_s = self._cpu_s()
         self.look()
-        self.first_bytes = self.most_bytes
 
     def look(self) -> None:
         """Whoever waits for something calls it again and again."""

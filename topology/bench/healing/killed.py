@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 from schemas.records import ActionOutcome, Remediation, RemediationStatus
 from topology.bench.healing.pool import BenchError
+from topology.bench.healing.sides import MODULE
 from topology.client.reading import TopicReader
 
 POLL_S = 0.003
@@ -30,18 +30,16 @@ class Killable:
     broker: str
     folder: Path
     settings: dict[str, Any]
-    lives: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _ready: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
         """Returns at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        worker = ["-m", "topology.bench.healing.worker", self.broker, str(self.folder), json.dumps(self.settings)]
-        command = [sys.executable, "-W", "ignore", *worker, self.layer]
+        worker = ["topology.bench.healing.worker", self.broker, str(self.folder), json.dumps(self.settings)]
+        command = [*MODULE, *worker, self.layer]
         with (self.folder.parent / f"{self.layer}.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        self.lives += 1
         self._ready = threading.Event()
         threading.Thread(target=_follow, args=(self._process, self._ready), daemon=True).start()
 

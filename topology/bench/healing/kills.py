@@ -26,9 +26,7 @@ from schemas.records import (
     Asset,
     AssetKind,
     Direction,
-    DiscoveryEvent,
     Endpoint,
-    Op,
     RemediationStatus,
     Severity,
 )  # fmt: skip
@@ -38,6 +36,7 @@ from topology.bench.healing.command import __file__ as COMMAND
 from topology.bench.healing.killed import Killable, Story
 from topology.bench.healing.pool import BenchError
 from topology.bench.healing.receiver import Hold, Receiver, ReceiverServer
+from topology.bench.healing.sides import register
 from topology.bench.healing.verdicts import Trial, rows
 from topology.client.publisher import Publisher, now_ms
 from topology.embedded import embedded_kafka
@@ -101,7 +100,7 @@ def lab(folder: Path, kills: int, seed: int) -> Iterator[Lab]:
         for layer in layers.values():
             layer.wait_ready()
         publisher = Publisher(broker)
-        _register(publisher, kills, server.port)
+        register(broker, _assets(kills, server.port))
         story = stack.enter_context(Story(broker))
         time.sleep(2.0)  # until the assets are registered and in everybody's view
         yield Lab(broker, server.receiver, story, publisher, layers, random.Random(seed))
@@ -122,11 +121,11 @@ def settings_of(folder: Path, port: int) -> dict[str, Any]:
     }
 
 
-def _register(publisher: Publisher, kills: int, port: int) -> None:
+def _assets(kills: int, port: int) -> Iterator[Asset]:
     control = (Endpoint(type="control", url=f"http://127.0.0.1:{port}/control"),)
     for name in ("spare", *(asset_of(n) for n in range(kills))):
         by_key = name == "spare" or kind_of(int(name.partition("-")[2])) == "control"
-        asset = Asset(
+        yield Asset(
             id=name,
             kind=AssetKind.MICROSERVICE,
             tenant="bench",
@@ -134,9 +133,6 @@ def _register(publisher: Publisher, kills: int, port: int) -> None:
             endpoints=control if by_key else (),
             fallback_ids=("spare",) if by_key and name != "spare" else (),
         )
-        event = DiscoveryEvent(source="bench", scope="bench", op=Op.UPSERT, asset_id=name, asset=asset, at=now_ms())
-        publisher.publish("discovery-events", event, key=name)
-    publisher.flush()
 
 
 def asset_of(number: int) -> str:

@@ -23,7 +23,15 @@ from pydantic import ValidationError
 
 from schemas.records import Asset, AssetKind, Endpoint
 from streams.discovery.providers.kubernetes_forms import Deployment, Meta, Object
-from streams.discovery.providers.kubernetes_objects import DEPLOYMENT, Item, Kind, ObjectError, common, dns_key
+from streams.discovery.providers.kubernetes_objects import (
+    DEPLOYMENT,
+    Item,
+    Kind,
+    ObjectError,
+    common,
+    dns_key,
+    object_error,
+)
 from streams.discovery.providers.mesh.forms import INTERNAL, ServiceEntry, ServiceEntrySpec, Workload, WorkloadEntry
 
 PREFIX = "/apis/networking.istio.io/v1"
@@ -56,7 +64,7 @@ def reading_of(kind: Kind, name: str, item: Item) -> Reading:
             return _workload(name, WorkloadEntry.model_validate(item))
         return _service(name, ServiceEntry.model_validate(item))
     except ValidationError as error:
-        raise _object_error(kind, error) from error
+        raise object_error(kind, error) from error
 
 
 def unreadable(kind: Kind, name: str, item: Item) -> Reading:
@@ -68,12 +76,7 @@ def unreadable(kind: Kind, name: str, item: Item) -> Reading:
         said = {**_common(name, kind, meta), "labels": {"namespace": meta.namespace, "state": "unreadable"}}
         return _reading(meta, said)
     except ValidationError as error:
-        raise _object_error(kind, error) from error
-
-
-def _object_error(kind: Kind, error: ValidationError) -> ObjectError:
-    first = error.errors()[0]
-    return ObjectError(f"a {kind.name} that is none: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+        raise object_error(kind, error) from error
 
 
 def _reading(meta: Meta, said: Mapping[str, object], **more: object) -> Reading:
