@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,7 @@ from streams.healing.executors.clearance import Clearance
 from streams.healing.executors.delivery import Delivery, sign
 from streams.healing.executors.ledger import ExecutorsLayer, LedgerError, outcome_of
 from streams.healing.executors.outcome_log import FileOutcomeLog, MemoryOutcomeLog
+from streams.healing.executors.processes import find
 from streams.healing.executors.runbook_format import RunbookError, load
 from streams.healing.executors.runner import ActionRunner
 from streams.healing.executors.settings import ExecutorSettings, ProcessSpec
@@ -282,8 +284,11 @@ def child(tmp_path: Path):
 
 
 def start(spec: ProcessSpec) -> subprocess.Popen[bytes]:
+    """Returns when its command line can be read: for a moment after the fork it is empty."""
     process = subprocess.Popen(spec.argv)
     spec.pid_file.write_text(str(process.pid))
+    while find(spec) is None and process.poll() is None:
+        time.sleep(0.001)
     return process
 
 
