@@ -113,7 +113,7 @@ def _symbols(refs: Sequence[int], symbols: Sequence[str]) -> list[str]:
 def _read_series(
     series: Any, labels: dict[str, str], told: Told, place: str, settings: IntakeSettings, reading: Reading
 ) -> None:
-    name = labels.pop("__name__", "")
+    name, told = labels.pop("__name__", ""), _told_by(labels, told)
     asset_id = asset_of(settings.remote_write_identity, labels, settings.unidentified_asset)
     if not asset_id or not 0 < len(name) <= NAME_MAX_LENGTH:
         what = "no __name__" if asset_id else "no asset: see intake.remote_write_identity"
@@ -126,6 +126,12 @@ def _read_series(
         _read_sample(sample, origin, told, f"{place}, {name}", reading)
     for histogram in series.histograms:
         _read_histogram(histogram, origin, told, f"{place}, {name}", reading)
+
+
+def _told_by(labels: dict[str, str], told: Told) -> Told:
+    """Type and unit that come as labels (Prometheus' `type-and-unit-labels`), taken out; the metadata stands first."""
+    kind, unit = labels.pop("__type__", ""), told_unit(labels.pop("__unit__", ""))
+    return told._replace(kind=told.kind or (kind if kind in TYPES.values() else ""), unit=told.unit or unit)
 
 
 def _read_sample(sample: Any, origin: Origin, told: Told, place: str, reading: Reading) -> None:

@@ -1,12 +1,15 @@
 """Real Prometheus, collectd and a StatsD sender against `maestro receive` and adapters on a real Kafka.
 
 Prometheus and collectd are taken where they are installed; `.ci/run` tries to (Debian's packages prometheus, and
-collectd-core with libyajl2). Where they are not, the test is skipped and says so.
+collectd-core with libyajl2). Where they are not, the test is skipped and says so. Remote write 2.0 is sent by
+Prometheus 2.54 and later: by the one on PATH, or by the program that `MAESTRO_TEST_PROMETHEUS` names.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import subprocess
 import time
@@ -30,13 +33,40 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
+def version_of(prometheus: str) -> tuple[int, int]:
+    told = subprocess.run([prometheus, "--version"], capture_output=True, text=True, timeout=20)
+    found = re.search(r"version v?(\d+)\.(\d+)", told.stdout + told.stderr)
+    assert found is not None, told
+    return int(found[1]), int(found[2])
+
+
+def sender(protocol: str) -> tuple[str, tuple[int, int]]:
+    """(program, version) of a Prometheus that speaks `protocol`."""
+    named = os.environ.get("MAESTRO_TEST_PROMETHEUS") if protocol == "2.0" else None
+    prometheus = named or installed("prometheus", "prometheus")
+    version = version_of(prometheus)
+    if protocol == "2.0" and version < (2, 54):
+        pytest.skip(f"prometheus {version} cannot send remote write 2.0; MAESTRO_TEST_PROMETHEUS may name a newer one")
+    return prometheus, version
+
+
 @contextmanager
-def prometheus_of(running: Running, target: str, folder: Path, more: str = "", *flags: str) -> Iterator[None]:
+def prometheus_of(running: Running, target: str, folder: Path, protocol: str, natives: bool = False) -> Iterator[None]:
     """Scrapes `target` as job shop each second, and sends to `running` what it scrapes and what it knows of it."""
-    prometheus = installed("prometheus", "prometheus")
+    prometheus, version = sender(protocol)
+    flags, more, scrape = [], "", ""
+    if natives:
+        more = "send_native_histograms: true"
+        if version < (3, 8):
+            flags.append("--enable-feature=native-histograms")
+        else:
+            scrape = ", scrape_native_histograms: true"
+    if protocol == "2.0":
+        more += "\n    protobuf_message: io.prometheus.write.v2.Request"
+        flags.append("--enable-feature=type-and-unit-labels")  # Else its 2.0 says neither.
     (folder / "prometheus.yml").write_text(
         f"""
-global: {{scrape_interval: 1s}}
+global: {{scrape_interval: 1s{scrape}}}
 scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]
 remote_write:
   - url: '{running.url}/api/v1/write'
@@ -58,7 +88,8 @@ remote_write:
         process.wait(30)
 
 
-def test_prometheus_scrapes_an_exporter_and_sends_to_us(running: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["1.0", "2.0"])
+def test_prometheus_scrapes_an_exporter_and_sends_to_us(running: Running, tmp_path: Path, protocol: str) -> None:
     registry = CollectorRegistry()
     duration = Histogram(
         "http_request_duration_seconds", "served", ["code"], registry=registry, buckets=(0.05, 0.1, 0.5)
@@ -77,7 +108,7 @@ def test_prometheus_scrapes_an_exporter_and_sends_to_us(running: Running, tmp_pa
         return known and all(len(found.get((asset, name), [])) >= 2 for name in ("latency_ms", "jobs_per_s"))
 
     try:
-        with prometheus_of(running, target, tmp_path):
+        with prometheus_of(running, target, tmp_path, protocol):
             found = running.wait_for(served)
     finally:
         server.shutdown()
@@ -88,7 +119,8 @@ def test_prometheus_scrapes_an_exporter_and_sends_to_us(running: Running, tmp_pa
     assert set(found[asset, "battery_volts"]) == {12.5}
 
 
-def test_prometheus_sends_native_histograms(running: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["1.0", "2.0"])
+def test_prometheus_sends_native_histograms(running: Running, tmp_path: Path, protocol: str) -> None:
     """Of 0.06 s each: the bucket of schema 3 that holds it is (0.0573, 0.0625]; halves of it as float histogram."""
     with serving(NativeExporter()) as exporter:
         asset = f"shop/127.0.0.1:{exporter.server_port}"
@@ -100,9 +132,7 @@ def test_prometheus_sends_native_histograms(running: Running, tmp_path: Path) ->
             wanted = ("latency_ms", "latency_ms_p95", "halves_p50", "switches_per_s")
             return all(len(found.get((asset, name), [])) >= 2 for name in wanted)
 
-        flag, more = "--enable-feature=native-histograms", "send_native_histograms: true"
-        target = asset.removeprefix("shop/")
-        with prometheus_of(running, target, tmp_path, more, flag):
+        with prometheus_of(running, asset.removeprefix("shop/"), tmp_path, protocol, natives=True):
             found = running.wait_for(served)
         assert exporter.refused == []
     assert found[asset, "latency_ms"] == pytest.approx([60.0] * len(found[asset, "latency_ms"]))

@@ -161,3 +161,13 @@ def test_a_small_body_that_unpacks_to_much_is_refused_before_it_is_unpacked() ->
         unpacked(bomb, 100_000)
     with pytest.raises(DecodeError):
         unpacked(b"\xff\xff\xff\xff\x0f" + bomb[3:], 100_000)
+
+
+def test_type_and_unit_as_labels_are_not_attributes_but_type_and_unit() -> None:
+    """As Prometheus sends them with `type-and-unit-labels`, in either version."""
+    told = ME | {"__type__": "counter", "__unit__": "bytes"}
+    jumps = [("switches", told, 100.0, T0), ("switches", told, 150.0, T0 + 10_000)]
+    found = samples("remote-write", map(body, jumps))
+    assert [(f.metric, f.unit, f.value) for f in found] == [("switches_per_s", "bytes/s", 5.0)]
+    other = body(("heat", ME | {"__type__": "stateset", "__unit__": ""}, 2.0, T0))
+    assert [(f.metric, f.unit) for f in samples("remote-write", [other])] == [("heat", "")]

@@ -129,3 +129,11 @@ def test_what_is_no_request_of_one_version_is_undecodable() -> None:
     for one, words in ((without, "do not begin with an empty one"), (both, "in one"), (empty, "no series")):
         with pytest.raises(Undecodable, match=words):
             read("remote-write", one.body(), SETTINGS, MOST)
+
+
+def test_what_the_metadata_says_stands_before_labels_of_type_and_unit() -> None:
+    labels = ME | {"__type__": "gauge", "__unit__": "volts"}
+    said = Second().sample("x", 2.0, T0, kind="counter", unit="seconds", labels=labels)
+    assert shown(samples("remote-write", [said.body()])) == []
+    unsaid = Second().sample("x", 2.0, T0, labels=labels)
+    assert shown(samples("remote-write", [unsaid.body()])) == [("x", "V", 2.0)]
