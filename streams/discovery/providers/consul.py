@@ -12,11 +12,13 @@ An index that goes backwards (the servers were restored) starts again from none;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import httpx
+from pydantic import TypeAdapter
 
 from schemas.records import Asset
 from streams.discovery.ports import Change, Relist
@@ -32,9 +34,15 @@ PAUSE_S = 0.1
 """Between two queries for one path, for an index that never rests."""
 
 
+FORMS: Mapping[str, TypeAdapter[Any]] = {NODES_PATH: NODES, SERVICES_PATH: SERVICES}
+"""Of all other paths: instances."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    content: object
+    """`content` as its path's form has it, read once."""
+
+    content: Any
     index: int
 
 
@@ -125,8 +133,11 @@ class ConsulProvider:
 
     async def _ask(self, client: httpx.AsyncClient, path: str, index: int) -> Answer:
         wait = {"index": str(index), "wait": f"{self._wait_s * 1000:.0f}ms"} if index else {}
-        content, headers = await get_json(client, path, {**self._dc, **wait})
-        if headers.get("X-Consul-Results-Filtered-By-ACLs") == "true":
+        answer, headers = await get_json(client, path, {**self._dc, **wait})
+        content = read(FORMS.get(path, INSTANCES), answer, path)
+        filtered = headers.get("X-Consul-Results-Filtered-By-ACLs") == "true"
+        nameless = not self._headers and headers.get("X-Consul-Default-ACL-Policy") == "deny"
+        if filtered or (nameless and not _has_servers(path, content)):
             raise ConsulError(f"{path}: the token may not see all of it, and what it lacks would look like a deletion")
         said = headers.get("X-Consul-Index", "")
         if not said.isdecimal():
@@ -134,17 +145,22 @@ class ConsulProvider:
         return Answer(content, int(said))
 
     def _assets(self, answers: dict[str, Answer]) -> Sequence[Asset]:
-        services = {
-            name: read(INSTANCES, answers[_path_of(name)].content, _path_of(name))
-            for name in _names(answers[SERVICES_PATH])
-        }
-        nodes = read(NODES, answers[NODES_PATH].content, NODES_PATH)
-        return assets_of(self.source, nodes, services)
+        services = {name: answers[_path_of(name)].content for name in _names(answers[SERVICES_PATH])}
+        return assets_of(self.source, answers[NODES_PATH].content, services)
+
+
+def _has_servers(path: str, content: Any) -> bool:
+    """A datacenter's servers are among its nodes, and are its service `consul`.
+
+    Without a token Consul does not say that ACLs left something out; who may not see the servers may not see all.
+    """
+    if path == SERVICES_PATH:
+        return "consul" in content
+    return path != NODES_PATH or bool(content)
 
 
 def _names(answer: Answer) -> list[str]:
-    services = read(SERVICES, answer.content, SERVICES_PATH)
-    return sorted(services)
+    return sorted(answer.content)
 
 
 def _path_of(service: str) -> str:

@@ -171,6 +171,25 @@ async def test_an_answer_that_is_not_whole_fails_the_listing(consul: Consul, hea
         await ConsulProvider(consul.url).list()
 
 
+@pytest.mark.parametrize(
+    ("path", "whole", "part"),
+    [(NODES, [{"Node": "web1", "Address": "10.0.0.7"}], []), (SERVICES, {"api": [], "consul": []}, {"api": []})],
+)
+async def test_without_a_token_where_acls_deny_an_answer_without_the_servers_fails_the_listing(
+    consul: Consul, path: str, whole: object, part: object
+) -> None:
+    """Consul does not tell the nameless that it left something out."""
+    consul.headers = {"X-Consul-Default-ACL-Policy": "deny"}
+    consul.put(SERVICES, {"api": [], "consul": []}, 8)
+    consul.put("/v1/catalog/service/consul", [], 8)
+    consul.put(path, part, 9)
+    with pytest.raises(ConsulError, match=f"{path[1:]}: the token may not see all of it"):
+        await ConsulProvider(consul.url).list()
+    await ConsulProvider(consul.url, token="t").list()
+    consul.put(path, whole, 10)
+    await ConsulProvider(consul.url).list()
+
+
 async def test_another_status_fails_the_listing(consul: Consul) -> None:
     consul.status = 500
     with pytest.raises(SourceAnswerError, match="v1/catalog/nodes: status 500"):
