@@ -43,7 +43,8 @@ class Desk:
         return mode_used(self.world, strategy_id, tenant, environment)
 
     def situation(self, incident: IncidentRow) -> Situation:
-        row = self.draft.asset(incident.asset_id)
+        drain = self.draft.asset(incident.asset_id).drain
+        stands = drain is not None and not drain.doubtful
         return Situation(
             anomaly=incident.anomaly,
             asset=self.world.assets.get(incident.asset_id),
@@ -51,9 +52,9 @@ class Desk:
             pool=incident.pool,
             pool_ids=members_of(incident.pool, self.world, self.settings),
             is_healthy=lambda asset_id: not (a := self.draft.asset(asset_id)).open_ids and a.drain is None,
-            drained_to=(row.drain.destination_id or None) if row.drain is not None else None,
+            drained_to=(drain.destination_id or None) if drain is not None and stands else None,
             now=self.now,
-            standing=row.drain.strategy if row.drain is not None else None,
+            standing=drain.strategy if drain is not None and stands else None,
         )
 
 

@@ -43,7 +43,7 @@ def _drain_of(desk: Desk, row: IncidentRow) -> Drain | None:
         actions=row.actions,
         since_at=desk.now,
         record_id=row.last_record_id,
-        earlier=earlier if earlier is not None and earlier.strategy != row.strategy else None,
+        earlier=earlier if earlier is not None and (earlier.doubtful or earlier.strategy != row.strategy) else None,
     )
 
 

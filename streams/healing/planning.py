@@ -198,7 +198,7 @@ def _nothing_left(desk: Desk, row: IncidentRow, ranking: Ranking) -> None:
         if suppress(desk, held_row, hold, ranking.evidence()):
             return
     drain = desk.draft.asset(row.asset_id).drain
-    if drain is not None and drain.destination_id and not row.acted:
+    if drain is not None and drain.destination_id and not (drain.doubtful or row.acted):
         reason = f"{row.asset_id} takes no work since it failed over to {drain.destination_id}: nothing to protect"
         put_aside(desk, _without_plan(row, ""), "drained", reason, ranking.evidence())
         return

@@ -32,7 +32,7 @@ class Situation:
     drained_to: str | None
     now: int
     standing: str | None = None
-    """The strategy whose effect on the asset stands until it is undone; None = none does."""
+    """The strategy whose effect on the asset stands until it is undone; None = none does for certain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,18 @@ class Drain(Record):
     failbacks: int = 0
     failback_action_id: str = ""
     executing: bool = False
+    doubtful: bool = False
+    """Its order failed or was cut off, so that it may stand: nothing is concluded from it, but it is undone."""
     earlier: Drain | None = None
     """What stood before this one, and is undone with it."""
+
+    def is_like(self, other: Drain) -> bool:
+        """Whether undoing this one undoes the other as well."""
+        return self._kind == other._kind
+
+    @property
+    def _kind(self) -> tuple[object, ...]:
+        return (self.strategy, self.destination_id, tuple((a.type, a.target_id) for a in self.actions))
 
 
 class AssetRow(Record):

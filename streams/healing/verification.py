@@ -16,7 +16,9 @@ from streams.healing.ordering import end_escalated
 from streams.healing.planning import diagnose, give_up
 from streams.healing.ports import INTERRUPTED, REFUSED
 from streams.healing.settings import PAGE, milliseconds
-from streams.healing.state import IncidentRow, IncidentState
+from streams.healing.state import Drain, IncidentRow, IncidentState
+
+_MAY_STAND = "; it may stand, and is undone once {} is well"
 
 
 def on_outcome(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
@@ -32,6 +34,7 @@ def on_outcome(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
 
 
 def _succeeded(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
+    settle(desk, row, doubtful=False)
     row = tell(desk, row, RemediationStatus.SUCCEEDED, f"{row.strategy} succeeded: {outcome.detail}")
     if row.strategy == PAGE:
         end_escalated(desk, row, "a person was told; healing waits for them")
@@ -42,12 +45,14 @@ def _succeeded(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
 
 
 def _failed(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
-    row = tell(desk, row, RemediationStatus.FAILED, f"{row.strategy} failed: {outcome.detail}")
-    undo_drain(desk, row)
+    refused = outcome.detail.startswith(REFUSED)
+    may_stand = "" if refused or not settle(desk, row, doubtful=True) else _MAY_STAND.format(row.asset_id)
+    row = tell(desk, row, RemediationStatus.FAILED, f"{row.strategy} failed: {outcome.detail}{may_stand}")
+    if refused:
+        forget_drain(desk, row)
     wait = backoff_ms(desk, row.action_id, row.attempts)
     started = row.strategy_started_at if row.strategy_started_at is not None else desk.now
     in_time = desk.now + wait < started + milliseconds(desk.settings.strategy_timeout_s)
-    refused = outcome.detail.startswith(REFUSED)
     once = outcome.detail.startswith((REFUSED, INTERRUPTED))
     if in_time and not once and row.attempts < desk.settings.max_retries and row.strategy != PAGE:
         update = {"state": IncidentState.DIAGNOSING, "held_by": "retry", "due_at": desk.now + wait}
@@ -66,16 +71,37 @@ def _go_on(desk: Desk, row: IncidentRow, reason: str) -> None:
     diagnose(desk, give_up(desk, row, reason))
 
 
-def undo_drain(desk: Desk, row: IncidentRow) -> None:
-    """A failed failover does not drain (routing reads the `failed` record the same way); what stood before stands.
+def settle(desk: Desk, row: IncidentRow, *, doubtful: bool) -> bool:
+    """What the order's outcome says of its effect; False = it has none that could be undone.
 
-    Its timer then goes on as well. An action of another strategy that fails takes nothing away from what stands.
+    Doubtful: no conclusion is drawn from it (a failed failover does not drain: routing reads the `failed` record the
+    same way), but a server may be drained, so it is undone like one that stands. A like one before it needs no second
+    order.
     """
     asset = desk.draft.asset(row.asset_id)
     drain = asset.drain
-    if drain is not None and (drain.incident_id, drain.strategy) == (row.id, row.strategy):
+    if drain is None or not _is_of(drain, row):
+        return False
+    earlier = drain.earlier
+    if earlier is not None and earlier.doubtful and drain.is_like(earlier):
+        earlier = earlier.earlier
+    drain = drain.model_copy(update={"doubtful": doubtful, "earlier": earlier})
+    desk.draft.put_asset(asset.model_copy(update={"drain": drain}))
+    return True
+
+
+def forget_drain(desk: Desk, row: IncidentRow) -> None:
+    """Nothing was done; what stood before stands, and its timer goes on."""
+    asset = desk.draft.asset(row.asset_id)
+    drain = asset.drain
+    if drain is not None and _is_of(drain, row):
         failback_at = asset.failback_at if drain.earlier is not None else None
         desk.draft.put_asset(asset.model_copy(update={"drain": drain.earlier, "failback_at": failback_at}))
+
+
+def _is_of(drain: Drain, row: IncidentRow) -> bool:
+    """An action of another strategy that fails takes nothing away from what stands."""
+    return (drain.incident_id, drain.strategy) == (row.id, row.strategy)
 
 
 def on_no_outcome(desk: Desk, row: IncidentRow) -> None:

@@ -1,8 +1,15 @@
-"""Carries out one order and says what happened. Once per action id; never raises for what an executor does."""
+"""Carries out one order and says what happened. Once per action id; never raises for what an executor does.
+
+begun before? --no--> forbidden? --yes--> refused: nothing was done
+    | yes                 +--no--> carried out
+    +--may not be repeated, or is forbidden now--> interrupted: what stands is not known
+    +--else--> carried out again
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.records import Action, ActionOutcome, Remediation
@@ -16,6 +23,7 @@ from streams.policy.modes import approval
 
 Clock = Callable[[], int]
 """Event time now, ms: an effect takes time, and its outcome is of when it ended."""
+CarryOut = Callable[[Remediation, World], Awaitable[ActionOutcome]]
 
 
 def by_type(executors: Iterable[Executor]) -> dict[str, Executor]:
@@ -36,26 +44,34 @@ class ActionRunner:
     fence: Fence = field(default_factory=NoFence)
     owner: str = "this process"
     _epochs: dict[str, int] = field(default_factory=dict)
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def run(self, order: Remediation, world: World) -> ActionOutcome:
+        """What may be repeated has its turn on its asset: an order to undo it must not end before it does."""
+        if not all(self._is_repeatable(a) for a in order.actions):
+            return await self._once(order, world, self._fenced, repeatable=False)
+        async with self._turns.setdefault(order.asset_id, asyncio.Lock()):
+            return await self._once(order, world, self._carry_out, repeatable=True)
+
+    async def _once(self, order: Remediation, world: World, carry_out: CarryOut, *, repeatable: bool) -> ActionOutcome:
         known = self.log.find(order.action_id)
         if known is not None:
             return known
-        repeatable = all(self._is_repeatable(a) for a in order.actions)
-        if not repeatable and self.log.has_begun(order.action_id):
-            return self._interrupted(order)  # Whatever forbids it now: "refused" would say that nothing was done.
-        refusal = self._refusal(order, world)
+        begun, refusal = self.log.has_begun(order.action_id), self._refusal(order, world)
+        if begun and (refusal is not None or not repeatable):
+            return self._interrupted(order, refusal)  # "Refused" would say that nothing was done.
         if refusal is not None:
             return outcome_of(order, self.clock(), succeeded=False, detail=REFUSED + refusal)
         self._epochs[order.asset_id] = order.fencing_epoch
         if not self.log.begin(order.action_id) and not repeatable:
-            return self._interrupted(order)
-        outcome = await (self._carry_out(order, world) if repeatable else self._fenced(order, world))
+            return self._interrupted(order, None)
+        outcome = await carry_out(order, world)
         self.log.end(outcome)
         return outcome
 
-    def _interrupted(self, order: Remediation) -> ActionOutcome:
-        outcome = outcome_of(order, self.clock(), succeeded=False, detail=INTERRUPTED)
+    def _interrupted(self, order: Remediation, why: str | None) -> ActionOutcome:
+        detail = INTERRUPTED if why is None else f"{INTERRUPTED}: {why}"
+        outcome = outcome_of(order, self.clock(), succeeded=False, detail=detail)
         self.log.end(outcome)
         return outcome
 

@@ -810,6 +810,56 @@ async def test_what_a_crash_cut_off_is_told_as_unknown_and_not_as_refused_when_i
     assert await runner.run(INJECT, world) == told
 
 
+@pytest.mark.parametrize(
+    "forbids", [{"pause": Pause(holder="ada")}, {"mode": ModeRule(strategy="*", mode=AutonomyMode.OBSERVE)}]
+)
+async def test_what_may_be_repeated_is_told_as_unknown_too_when_it_is_forbidden_after_a_crash(
+    make_runner, world, server, tmp_path, forbids
+):
+    """The drain may be there: "refused" would say that nothing was done, and nobody would ever take it away."""
+    log = FileOutcomeLog(tmp_path / "log")
+    log.begin("action-1")
+    world.policies["since"] = record("since", **forbids)
+    told = await make_runner(log=log).run(order(FAILOVER), world)
+    assert told.detail.startswith("interrupted before its outcome was known; it is not run twice: ")
+    assert next(iter(forbids)) in told.detail
+    world.policies.clear()
+    assert await make_runner(log=FileOutcomeLog(tmp_path / "log")).run(order(FAILOVER), world) == told
+    assert server.actions() == []
+
+
+async def test_what_may_be_repeated_is_repeated_after_a_crash_where_nothing_forbids_it(make_runner, world, server):
+    log = MemoryOutcomeLog()
+    log.begin("action-1")
+    assert (await make_runner(log=log).run(order(FAILOVER), world)).succeeded
+    assert server.actions() == ["failover"]
+
+
+async def test_two_orders_of_one_asset_have_their_effects_one_after_the_other(make_runner, world):
+    """After a crash both are found pending: the drain that is repeated must not end after the order to undo it."""
+    stands: list[str] = []
+
+    class Slow:
+        repeatable = True
+
+        def __init__(self, action_type: str, waits_s: float) -> None:
+            self.action_type, self.waits_s = action_type, waits_s
+
+        async def execute(self, order) -> Effect:
+            await asyncio.sleep(self.waits_s)
+            stands.append(self.action_type)
+            return Effect(self.action_type)
+
+    runner = make_runner()
+    runner.executors = {e.action_type: e for e in (Slow("failover", 0.1), Slow("failback", 0.0))}
+    undo = order(Action(type="failback", target_id="a"), strategy="failover", action_id="undo", fencing_epoch=2)
+    told = await asyncio.gather(runner.run(order(FAILOVER), world), runner.run(undo, world))
+    assert stands == ["failover", "failback"]
+    assert [t.succeeded for t in told] == [True, True]
+    late = await runner.run(order(FAILOVER, action_id="late"), world)
+    assert late.detail == "refused: epoch 1 is older than 2, which was already ordered"
+
+
 @pytest.mark.parametrize("rule", [None, {"mode": ModeRule(strategy="*", tenant="acme", mode=AutonomyMode.AUTO)}])
 async def test_a_fault_needs_a_mode_record_that_names_it_also_at_execution(make_runner, world, make_bench, child, rule):
     runner, spec = inoculated(make_bench, make_runner, world, child)

@@ -7,6 +7,7 @@ import pytest
 from schemas.records import AutonomyMode, Endpoint, Remediation, RemediationStatus
 from streams.healing.executors.clearance import Clearance
 from streams.healing.executors.ledger import ExecutorsLayer
+from streams.healing.ports import INTERRUPTED
 from streams.healing.settings import HealingSettings, Traits
 from streams.kit.layer import Event
 from streams.kit.partition import Partition
@@ -187,6 +188,15 @@ def test_a_failed_failover_leaves_the_throttle_standing(make_bench):
     assert "failover:failed" in bench.statuses(told)
     bench.close("a", 300, incident_id="slow")
     lifted = [r for r in bench.advance(900) if r.status is RemediationStatus.EXECUTING and r.strategy != "page"]
+    assert [what(r) for r in lifted] == [[TAKES_WORK, LIFTED]], "the server may be drained all the same"
+
+
+def test_a_refused_failover_leaves_the_throttle_and_nothing_else_standing(make_bench):
+    bench = sited(make_bench, ONE_TRY)
+    throttled(bench)
+    bench.outcome(failed_over(bench), 201, succeeded=False, detail="refused: the destination takes no work")
+    bench.close("a", 300, incident_id="slow")
+    lifted = orders(bench.advance(900))
     assert [what(r) for r in lifted] == [[LIFTED]], "and there is no failover to undo"
     assert lifted[0].incident_id == "dear"
 
@@ -229,3 +239,64 @@ def test_a_retry_after_the_asset_got_well_is_undone_all_the_same(make_bench):
     bench.outcome(again, 31)
     back = [r for r in bench.advance(2000) if r.actions and TAKES_WORK in what(r)]
     assert [r.at for r in back[:1]] == [again.at + 600 * bench.S]
+
+
+# --- what may stand ----------------------------------------------------------------------------------------------
+
+
+def orders(told: list[Remediation]) -> list[Remediation]:
+    return [r for r in told if r.status is RemediationStatus.EXECUTING and r.strategy != "page"]
+
+
+@pytest.mark.parametrize("detail", [INTERRUPTED + ": effects are paused by ada", "503 of the balancer"])
+def test_a_failover_whose_outcome_is_not_known_is_undone_once_its_asset_is_well(make_bench, detail):
+    """Cut off by a crash, or failed half way: the server may be drained, and nobody else would give it work again."""
+    bench = sited(make_bench, ONE_TRY)
+    told = bench.outcome(failed_over(bench, 0), 1, succeeded=False, detail=detail)
+    assert bench.statuses(told)[0] == "failover:failed"
+    assert told[0].reason.endswith("; it may stand, and is undone once a is well")
+    bench.restart_worker()
+    bench.close("a", 100, incident_id="slow")
+    assert orders(bench.advance(699.999)) == []
+    (back,) = orders(bench.advance(700))
+    assert what(back) == [TAKES_WORK]
+    bench.outcome(back, 701)
+    assert orders(bench.advance(10_000)) == []
+
+
+def test_a_throttle_whose_outcome_is_not_known_is_lifted(make_bench):
+    bench = sited(make_bench)
+    order = bench.anomaly("a", 0, incident_id="dear", **COST)[-1]
+    bench.outcome(order, 1, succeeded=False, detail=INTERRUPTED)
+    bench.close("a", 100, incident_id="dear", **COST)
+    assert [what(r) for r in orders(bench.advance(700))] == [[LIFTED]]
+
+
+def test_a_refused_action_left_nothing_to_undo(make_bench):
+    bench = sited(make_bench)
+    order = bench.anomaly("a", 0, incident_id="dear", **COST)[-1]
+    told = bench.outcome(order, 1, succeeded=False, detail="refused: effects are paused by ada")
+    assert "it may stand" not in told[0].reason
+    bench.close("a", 100, incident_id="dear", **COST)
+    assert orders(bench.advance(10_000)) == []
+
+
+def test_what_may_stand_does_not_keep_the_next_incident_from_the_same_action(make_bench):
+    bench = sited(make_bench, ONE_TRY)
+    bench.outcome(failed_over(bench, 0), 1, succeeded=False, detail="503 of the balancer")
+    bench.close("a", 100, incident_id="slow")
+    again = bench.anomaly("a", 400, incident_id="slow-again")[-1]
+    assert bench.statuses([again]) == ["failover:executing"], "nothing says that it takes no work"
+    bench.outcome(again, 401)
+    bench.close("a", 500, incident_id="slow-again")
+    assert [what(r) for r in orders(bench.advance(1100))] == [[TAKES_WORK]], "one order undoes both"
+
+
+def test_a_retry_that_is_refused_leaves_what_may_stand_of_the_first_try(make_bench):
+    bench = sited(make_bench)
+    bench.outcome(failed_over(bench, 0), 1, succeeded=False, detail="503 of the balancer")
+    again = bench.advance(30)[-1]
+    assert bench.statuses([again]) == ["failover:executing"]
+    bench.outcome(again, 31, succeeded=False, detail="refused: effects are paused by ada")
+    bench.close("a", 100, incident_id="slow")
+    assert [what(r) for r in orders(bench.advance(700))] == [[TAKES_WORK]]

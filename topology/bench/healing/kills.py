@@ -151,7 +151,7 @@ def strike(at_work: Lab, number: int) -> Trial:
     at_work.receiver.hold = hold
     while at_work.receiver.answered.acquire(blocking=False):
         pass
-    _tell(at_work.publisher, asset, incident, AnomalyState.OPENED)
+    tell(at_work.publisher, asset, incident, AnomalyState.OPENED)
     closing = threading.Thread(target=_close_when_acted, args=(at_work, asset, incident), daemon=True)
     closing.start()
     if not _reached(at_work, step, incident, hold):
@@ -202,10 +202,10 @@ def _close_when_acted(at_work: Lab, asset: str, incident: str) -> None:
     """The asset is well again as soon as something was done for it: a runbook is verified by that."""
     done = (RemediationStatus.SUCCEEDED, RemediationStatus.ESCALATED)
     if at_work.story.wait(lambda: any(at_work.story.has(incident, s) for s in done), 2 * END_S):
-        _tell(at_work.publisher, asset, incident, AnomalyState.CLOSED)
+        tell(at_work.publisher, asset, incident, AnomalyState.CLOSED)
 
 
-def _tell(publisher: Publisher, asset: str, incident: str, state: AnomalyState) -> None:
+def tell(publisher: Publisher, asset: str, incident: str, state: AnomalyState) -> None:
     at = now_ms()
     opened = state is AnomalyState.OPENED
     publisher.publish(
