@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,8 @@ from schemas.records import (
     Severity,
 )
 from streams.atleastonce import Batch, Output, RawMessage, partition_for
+from streams.atleastonce.app import App
+from streams.atleastonce.producer import ConfirmedProducer
 from streams.runtime.ingest import key_of
 from streams.runtime.owned import RUNTIME_ROW
 from topology import app as wiring
@@ -55,6 +57,22 @@ NOW = 1_700_000_000_000
 NAMES = tuple(card.name for card in LAYERS)
 PARTITIONS = 4
 S = 1_000
+
+
+@pytest.fixture(autouse=True)
+def producers_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Else they go on to look for a broker that is not there, and say so among the results."""
+    made: list[ConfirmedProducer] = []
+    make = App.new_confirmed_producer
+
+    def kept(app: App) -> ConfirmedProducer:
+        made.append(make(app))
+        return made[-1]
+
+    monkeypatch.setattr(App, "new_confirmed_producer", kept)
+    yield
+    for producer in made:
+        producer.stop()
 
 
 @dataclass
