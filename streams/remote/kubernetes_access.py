@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from streams.kit.addresses import host_port
+
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 Entry = Mapping[str, object]
 
@@ -55,8 +57,7 @@ def in_cluster(environment: Mapping[str, str], account: Path = ACCOUNT) -> Acces
     host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if not host or not (account / "token").is_file():
         raise AccessError(f"neither KUBECONFIG names a file nor is there a pod's account in {account}")
-    host = f"[{host}]" if ":" in host else host
-    return given(f"https://{host}:{port}", token_file=account / "token", ca_file=account / "ca.crt")
+    return given(f"https://{host_port(host, port)}", token_file=account / "token", ca_file=account / "ca.crt")
 
 
 def from_environment(environment: Mapping[str, str]) -> Access:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from aiohttp import web
 
 from schemas.records import Recommendation
+from streams.kit.addresses import host_port
 from topology.client.reading import Read, TopicReader
 from topology.clock import now_ms
 from topology.standing.board import Board
@@ -42,8 +43,7 @@ async def _serve(reader: TopicReader, host: str, port: int, say: Callable[[str],
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-        named = f"[{host}]" if ":" in host else host
-        say(f"recommendations at http://{named}:{runner.addresses[0][1]}/units/ASSET_ID and /metrics")
+        say(f"recommendations at http://{host_port(host, runner.addresses[0][1])}/units/ASSET_ID and /metrics")
         while not stop.is_set():
             feed(server, await asyncio.to_thread(reader.poll, _POLL_S))
             server.caught_up = server.caught_up or reader.caught_up

@@ -16,6 +16,7 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schemas.records import Asset, AssetKind, Endpoint
+from streams.kit.addresses import address_key, host_port
 from streams.kit.validation import faults
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ def _node(source: str, node: Node) -> Asset:
         failure_domain=f"{source}/node/{node.Node}",
         labels={**(node.Meta or {}), "datacenter": node.Datacenter},
         strong_keys=(f"consul-node:{node.ID}",) if node.ID else (),
-        weak_keys=(f"address:{node.Address}",) if node.Address else (),
+        weak_keys=(address_key(node.Address),) if node.Address else (),
     )
 
 
@@ -127,7 +128,7 @@ def _service(source: str, name: str, instances: Sequence[Instance]) -> Asset:
 def _instance(source: str, one: Instance, upstreams: tuple[str, ...]) -> Asset:
     """`ServiceKind` is empty for what is no proxy or gateway. A service without an address has its node's."""
     host = one.ServiceAddress or one.Address
-    where = f"{f'[{host}]' if ':' in host else host}:{one.ServicePort}" if host and one.ServicePort else ""
+    where = host_port(host, one.ServicePort) if host and one.ServicePort else ""
     meta = one.ServiceMeta or {}
     own = {"service": one.ServiceName, "datacenter": one.Datacenter, "tags": ",".join(sorted(one.ServiceTags or ()))}
     return Asset(
@@ -140,7 +141,7 @@ def _instance(source: str, one: Instance, upstreams: tuple[str, ...]) -> Asset:
         endpoints=(Endpoint(type="tcp", url=f"tcp://{where}"),) if where else (),
         depends_on=(f"{source}/node/{one.Node}", *upstreams),
         strong_keys=(f"consul-service:{one.ID}/{one.ServiceID}",) if one.ID else (),
-        weak_keys=(f"address:{where}",) if where else (),
+        weak_keys=(address_key(host, one.ServicePort),) if where else (),
     )
 
 

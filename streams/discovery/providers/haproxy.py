@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from schemas.records import Asset, AssetKind, Endpoint
 from streams.discovery.ports import Change, Relist
+from streams.kit.addresses import address_key, host_port
 from streams.remote.haproxy import HAProxyRuntime
 from streams.remote.haproxy_answers import DRAIN, MAINTENANCE, ServerState
 
@@ -65,15 +66,14 @@ def _backend(source: str, name: str, servers: list[ServerState]) -> Asset:
 
 
 def _server(source: str, server: ServerState) -> Asset:
-    address = f"[{server.address}]" if ":" in server.address else server.address
-    where = f"{address}:{server.port}" if server.address and server.port else ""
+    where = host_port(server.address, server.port) if server.address and server.port else ""
     return Asset(
         id=f"{source}/{server.backend}/{server.server}",
         name=server.server,
         kind=AssetKind.MICROSERVICE,
         labels={"backend": server.backend, "state": state_of(server), "weight": str(server.weight)},
         endpoints=(Endpoint(type="tcp", url=f"tcp://{where}"),) if where else (),
-        weak_keys=(f"address:{where}",) if where else (),
+        weak_keys=(address_key(server.address, server.port),) if where else (),
     )
 
 

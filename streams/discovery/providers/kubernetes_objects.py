@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from schemas.records import Asset, AssetKind, Capability, Endpoint
 from streams.discovery.providers.kubernetes_forms import Deployment, Job, Meta, Node, Service
+from streams.kit.addresses import address_key
 from streams.kit.validation import faults
 
 REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
@@ -128,8 +129,7 @@ def _service(cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
     dns = f"{meta.name}.{meta.namespace}.svc"
     own = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
     addresses = [ip for ip in (*own, *found.status.load_balancer.addresses()) if ip != "None"]
-    brackets = [f"[{ip}]" if ":" in ip else ip for ip in addresses]
-    keys = [f"address:{ip}:{p.port}" for ip in brackets for p in spec.ports]
+    keys = [address_key(ip, p.port) for ip in addresses for p in spec.ports]
     return meta, {
         "kind": AssetKind.MICROSERVICE,
         "region": place.region,
@@ -179,7 +179,7 @@ def _node(cluster: Cluster, _place: Place, item: Item) -> tuple[Meta, Fields]:
         "capacity_units": status.allocatable.cpus(),
         "labels": _labels(meta, state=state),
         "endpoints": (_healed(cluster, "node", meta),),
-        "weak_keys": tuple(f"address:{a.address}" for a in status.addresses if a.type == "InternalIP"),
+        "weak_keys": tuple(address_key(a.address) for a in status.addresses if a.type == "InternalIP"),
     }
 
 

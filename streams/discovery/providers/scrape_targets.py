@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from pydantic import ValidationError
 
 from schemas.records import Asset, AssetKind, Endpoint
+from streams.kit.addresses import host_port
 
 OWN_LABELS = ("maestro_asset_id", "maestro_kind")
 
@@ -90,8 +91,7 @@ def _url_of(target: Target) -> SplitResult:
         raise TargetError(f"{target.place}: {error}") from error
     if not url.hostname or port is None:
         raise TargetError(f"{target.place}: what is scraped is no HTTP address")
-    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    return url._replace(netloc=f"{host}:{port}")
+    return url._replace(netloc=host_port(url.hostname, port))
 
 
 def _told(url: SplitResult) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from schemas.records import Asset, AssetKind
+from streams.kit.addresses import address_key
 from streams.kit.validation import faults
 
 FORMAT = 4
@@ -144,7 +145,7 @@ def _asset(
             labels={**(said.labels or {}), **(said.tags or {}), "terraform_type": resource.type},
             depends_on=tuple(sorted(needed)),
             strong_keys=_strong_keys(cloud, said),
-            weak_keys=(f"address:{said.private_ip}",) if said.private_ip else (),
+            weak_keys=(address_key(said.private_ip),) if said.private_ip else (),
         )
     except ValidationError as error:
         raise TerraformStateError(f"{place}: {faults(error)}") from error

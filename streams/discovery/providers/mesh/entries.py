@@ -33,6 +33,7 @@ from streams.discovery.providers.kubernetes_objects import (
     object_error,
 )
 from streams.discovery.providers.mesh.forms import INTERNAL, ServiceEntry, ServiceEntrySpec, Workload, WorkloadEntry
+from streams.kit.addresses import address_key, before_a_port
 
 PREFIX = "/apis/networking.istio.io/v1"
 WORKLOADS = Kind("workload-entry", PREFIX, "workloadentries")
@@ -112,7 +113,7 @@ def _workload(name: str, found: WorkloadEntry) -> Reading:
         **_placed(spec, chosen_by, own),
         "kind": AssetKind.INFRASTRUCTURE,
         "endpoints": tuple(Endpoint(type="tcp", url=f"tcp://{host}:{port}") for port in ports if host),
-        "weak_keys": (f"address:{host}", *(f"address:{host}:{port}" for port in ports)) if host else (),
+        "weak_keys": (address_key(host), *(address_key(host, port) for port in ports)) if host else (),
     }
     return _reading(meta, said, labels=chosen_by)
 
@@ -144,7 +145,7 @@ def _service(name: str, found: ServiceEntry) -> Reading:
                 [
                     *(f"dns:{host}" for host in named),
                     *(dns_key(name, host) for host in named if host.split(".")[1:3] == [meta.namespace, "svc"]),
-                    *(f"address:{where}:{p.number}" for where in (*named, *addresses) for p in spec.ports),
+                    *(address_key(where, p.number) for where in (*named, *addresses) for p in spec.ports),
                 ]
             )
         ),
@@ -165,7 +166,7 @@ def _endpoints(name: str, spec: ServiceEntrySpec) -> Iterator[Asset]:
                     "id": f"mesh:{name}/endpoint/{f'{one.network}/' if one.network else ''}{where}",
                     "name": where,
                     "endpoints": (Endpoint(type="tcp", url=f"tcp://{where}"),),
-                    "weak_keys": (f"address:{where}",),
+                    "weak_keys": (address_key(host, port),),
                 }
             )
 
@@ -186,4 +187,4 @@ def _host(address: str) -> str:
     """As it stands before a port; "" if it names no one host."""
     if not address or "*" in address or "/" in address:
         return ""
-    return f"[{address}]" if ":" in address else address.lower()
+    return before_a_port(address)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from schemas.records import Asset, AssetKind
 from streams.discovery.providers.telemetry.reading import Attributes
+from streams.kit.addresses import before_a_port, host_port
 
 Identify = Callable[[Attributes], str]
 """The asset id of telemetry with these resource attributes; "" = nobody's."""
@@ -45,8 +46,7 @@ def _where(attributes: Attributes) -> str:
     if not host or host == "localhost" or host.startswith("127.") or host in ("::1", "0.0.0.0", "::"):
         return ""
     port = _first(attributes, *PORTS)
-    bare = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"{bare}:{port}" if port else bare
+    return host_port(host, port) if port else before_a_port(host)
 
 
 def _weak(where: str) -> tuple[str, ...]:
