@@ -36,6 +36,7 @@ RECORDS: tuple[type[r.Record], ...] = (
     r.PolicyRecord,
     r.JobOutcome,
     r.ActionOutcome,
+    r.Spending,
 )
 BY_FULL_NAME: Mapping[str, type[r.Record]] = MappingProxyType(
     {f"{NAMESPACE}.{kind.__name__}": kind for kind in RECORDS}

@@ -150,6 +150,16 @@ TOPICS: tuple[Topic, ...] = (
         "Policy sets, autonomy modes, pause holders, budgets, approvals; versioned.",
     ),
     Topic(
+        "spending",
+        (r.Spending,),
+        "layer and entry",
+        Split.SEQUENCED,
+        None,
+        ("healing", "routing"),
+        ("healing", "optimisation", "routing", "users"),
+        "What healing has committed, and what jobs spend where there is a budget, by scope.",
+    ),
+    Topic(
         "job-outcomes",
         (r.JobOutcome,),
         "job id",

@@ -48,6 +48,7 @@ from schemas.records.healing import Action, ActionOutcome, Remediation
 from schemas.records.optimisation import Recommendation
 from schemas.records.policies import Approval, Budget, ModeRule, Pause, PolicyRecord, PolicySet
 from schemas.records.routing import Candidate, Constraints, JobOutcome, JobRequest, RoutingDecision
+from schemas.records.spending import Spending
 from schemas.records.telemetry import Anomaly, HealthSignal, HealthSignalBatch, Performance, SeriesKey
 from schemas.records.verdicts import PolicyVerdict
 
@@ -107,6 +108,7 @@ __all__ = [
     "Severity",
     "Share",
     "SourceState",
+    "Spending",
     "Terms",
     "Weights",
 ]

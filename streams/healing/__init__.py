@@ -4,8 +4,8 @@
 |---|---|
 | seed | Cognitive Healing Layer, `SelfHealingOrchestrator` |
 | in | `anomalies`, `action-outcomes` |
-| views | `assets`, `performance`, `policies` |
-| out | `remediations` |
+| views | `assets`, `performance`, `policies`, `spending` |
+| out | `remediations`, `spending` |
 | table | `state`: incidents, assets, pools, cooldowns, history of strategies, experiments |
 | plug-ins | `ports.ResponseStrategy` (pure), `ports.Executor` (effects) |
 

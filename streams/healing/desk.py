@@ -109,6 +109,8 @@ def with_plan(incident: IncidentRow, strategy: ResponseStrategy, plan: Plan) -> 
             "policies": (),
             "obligations": (),
             "action_id": action_id(incident.id, strategy.id, target, incident.generation),
+            "adds_micro_usd": plan.cost.micro_usd,
+            "adds_unregistered_micro_usd": plan.cost.unregistered_micro_usd,
         }
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from schemas.records import Remediation
+from streams.healing.commitments import account, standing
 from streams.healing.inoculation.rows import InoculatingRow, InoculationRow, Phase
 from streams.healing.state import (
     ActionRow,
@@ -17,6 +18,7 @@ from streams.healing.state import (
     IncidentRow,
     PausedRow,
     PoolRow,
+    SpendingRow,
 )
 from streams.kit.ids import row_key
 from streams.kit.layer import Emission, Step
@@ -53,6 +55,7 @@ def inoculation_key(pool: str) -> str:
 
 
 PAUSED_KEY = row_key("paused")
+SPENDING_KEY = row_key("spending")
 INOCULATING_KEY = row_key("inoculating")
 
 
@@ -121,7 +124,17 @@ class Draft:
         return row
 
     def put_asset(self, row: AssetRow) -> None:
+        """What the asset commits of budgets follows from what stands of it."""
+        row, before = standing(row), self.asset(row.asset_id).spends
         self.changes[asset_key(row.asset_id)] = None if row.forgettable else row
+        if row.spends != before:
+            account(self, row.asset_id, before, row.spends)
+
+    def spending(self) -> SpendingRow:
+        return self._get(SPENDING_KEY, SpendingRow) or SpendingRow()
+
+    def put_spending(self, row: SpendingRow) -> None:
+        self.changes[SPENDING_KEY] = row if row.by_scope else None
 
     def put_pool(self, row: PoolRow) -> None:
         empty = not (row.ill or row.acting or row.storm_until or row.last_failback_at)

@@ -185,7 +185,7 @@ class HealingLayer:
 
     name: str = "healing"
     inputs: tuple[str, ...] = ("anomalies", "action-outcomes")
-    views: tuple[str, ...] = ("assets", "performance", "policies")
+    views: tuple[str, ...] = ("assets", "performance", "policies", "spending")
 
     def __init__(
         self,

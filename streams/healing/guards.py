@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.records import PolicyVerdict
+from streams.healing.affording import against
 from streams.healing.desk import Desk, seconds
 from streams.healing.pools import members_of
 from streams.healing.settings import HealingSettings, milliseconds
@@ -32,7 +33,7 @@ def held(desk: Desk, incident: IncidentRow, *, telling_only: bool) -> Hold | Non
     hold = _pause(desk, incident.asset_id)
     if hold is not None or telling_only:
         return hold
-    return _storm(desk, incident) or _acting_share(desk, incident) or _budget(desk, incident)
+    return _storm(desk, incident) or _acting_share(desk, incident) or _budget(desk, incident) or _cost(desk, incident)
 
 
 def _pause(desk: Desk, asset_id: str) -> Hold | None:
@@ -97,6 +98,12 @@ def _budget(desk: Desk, incident: IncidentRow) -> Hold | None:
     return Hold(
         "budget", f"{len(acted)} actions on {incident.asset_id} in the last 3600 s, the budget is {limit}", until
     )
+
+
+def _cost(desk: Desk, incident: IncidentRow) -> Hold | None:
+    """Looked at when it was planned, too: an approval may have come late."""
+    verdict = against(desk, incident)
+    return None if verdict is None else Hold("cost", verdict.reason, policies=(verdict,))
 
 
 def backoff_ms(desk: Desk, cause: str, attempt: int) -> int:

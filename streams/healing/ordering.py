@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.records import RemediationStatus, Scalar
+from streams.healing.affording import committed
 from streams.healing.desk import Desk, seconds, tell, undoing
 from streams.healing.holding import release, retention_at, take_lease, take_share
 from streams.healing.settings import PAGE, milliseconds
@@ -23,6 +24,7 @@ def execute(desk: Desk, row: IncidentRow, why: str) -> None:
     row = tell(desk, row, RemediationStatus.EXECUTING, reason)
     asset = asset.model_copy(update={"epoch": row.fencing_epoch})
     drain = _drain_of(desk, row)
+    asset = committed(desk, asset, row, can_be_undone=drain is not None)
     if drain is not None:
         # Who is well already (a retry of an incident that has closed) gets its timer here: no incident's end sets it.
         failback_at = None if asset.open_ids else desk.now + milliseconds(desk.settings.failback_after_s)

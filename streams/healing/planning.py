@@ -15,6 +15,7 @@ no strategy left --> page (a person is told)
 from __future__ import annotations
 
 from schemas.records import AutonomyMode, RemediationStatus, Scalar
+from streams.healing.affording import refused
 from streams.healing.desk import Desk, seconds, tell, with_plan, with_policies
 from streams.healing.draft import action_key
 from streams.healing.grouping import SYMPTOM, Root, bind, root_at_work, root_told
@@ -22,7 +23,7 @@ from streams.healing.guards import Hold, held
 from streams.healing.holding import lease_holder, put_aside, release, retention_at, suppress, take_lease
 from streams.healing.ordering import end_escalated, execute
 from streams.healing.ports import Plan, ResponseStrategy
-from streams.healing.questions import Answer, Point, may, needs_approval, question, unmet
+from streams.healing.questions import Answer, Point, may, needs_approval, question
 from streams.healing.ranking import Ranking, at_least, rank
 from streams.healing.settings import PAGE, milliseconds
 from streams.healing.state import ActionRow, IncidentRow, IncidentState
@@ -106,13 +107,13 @@ def _try(
         used = (*answer.verdicts, *desk.mode_used(strategy.id, source))
         asked = {"policies": used, "obligations": answer.obligations, "fencing_epoch": epoch}
         row = row.model_copy(update=asked)
-        refusal = answer.reason if not answer.allowed else unmet(answer, source, target)
+        row, refusal = refused(desk, row, answer, source, target)
         mode = desk.mode(strategy.id, source)
         row = _tell_planned(desk, row, plan, mode, f"; {weighed}" if weighed else "", evidence)
         if refusal is None:
             _proceed(desk, row, plan, mode, needs_approval(answer.obligations))
             return row, True
-        row = tell(desk, row, RemediationStatus.DENIED, f"{strategy.id} is denied ({answer.outcome}): {refusal}")
+        row = tell(desk, row, RemediationStatus.DENIED, f"{strategy.id} is denied {refusal}")
     update = {"tried": (*row.tried, strategy.id), "generation": row.generation + 1}
     return desk.draft.put_incident(row.model_copy(update=update)), False
 

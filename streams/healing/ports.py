@@ -11,6 +11,7 @@ from typing import Protocol
 
 from schemas.records import Action, Anomaly, RegisteredAsset, Remediation
 from streams.kit.world import World
+from streams.policy.budgets import FREE, Cost
 
 REFUSED = "refused: "
 """An outcome's detail starts with it when nothing was done (authority, fencing, safety): no retry, no cooldown."""
@@ -37,12 +38,16 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One way to act. `watched_id`: the asset whose health proves that it worked; `why`: a clause for the reason."""
+    """One way to act. `watched_id`: the asset whose health proves that it worked; `why`: a clause for the reason.
+
+    `cost`: what it adds to what is spent while it stands, which budgets bound.
+    """
 
     actions: tuple[Action, ...]
     why: str
     watched_id: str
     destination_id: str | None = None
+    cost: Cost = FREE
 
 
 class ResponseStrategy(Protocol):

@@ -9,6 +9,7 @@
 | ["history", strategy] | `HistoryRow` successes and failures |
 | ["action", action] | `ActionRow` whose approval is waited for |
 | ["paused"] | `PausedRow` incidents held by a pause |
+| ["spending"] | `SpendingRow` what stands of all that acting has committed of budgets, by scope |
 | ["inoculation", pool] | `InoculationRow` the pool's experiments (`inoculation/`) |
 | ["inoculating"] | `InoculatingRow` the pool with the experiment that is under way |
 """
@@ -74,6 +75,9 @@ class IncidentRow(Record):
     """Incidents that wait for the healing of this one (`grouping`)."""
     last_record_id: str = ""
     due_at: int | None = None
+    adds_micro_usd: int | None = 0
+    """What the present plan adds to what is spent, an hour; None = it is not known."""
+    adds_unregistered_micro_usd: int = 0
 
     @property
     def id(self) -> str:
@@ -116,6 +120,17 @@ class Drain(Record):
         return (self.strategy, self.destination_id, tuple((a.type, a.target_id) for a in self.actions))
 
 
+class Commitment(Record):
+    """Micro-USD an hour of the budgets of `scopes`. `undone`: while its drain stands, else while the lease does."""
+
+    incident_id: str
+    strategy: str
+    scopes: tuple[str, ...]
+    micro_usd: int
+    unregistered_micro_usd: int = 0
+    undone: bool
+
+
 class AssetRow(Record):
     row: Literal["asset"] = "asset"
     asset_id: str
@@ -128,6 +143,8 @@ class AssetRow(Record):
     acted_at: tuple[int, ...] = ()
     drain: Drain | None = None
     failback_at: int | None = None
+    spends: tuple[Commitment, ...] = ()
+    """What acting on it has committed of budgets (`commitments`), one of a strategy."""
 
     @property
     def forgettable(self) -> bool:
@@ -171,6 +188,13 @@ class PausedRow(Record):
     incident_ids: tuple[str, ...] = ()
 
 
+class SpendingRow(Record):
+    """Scope -> (micro-USD an hour, of it what the registry does not show yet) of what stands; never of nothing."""
+
+    row: Literal["spending"] = "spending"
+    by_scope: dict[str, tuple[int, int]] = Field(default_factory=dict)
+
+
 HealingRow = (
     IncidentRow
     | AssetRow
@@ -181,6 +205,7 @@ HealingRow = (
     | PausedRow
     | InoculationRow
     | InoculatingRow
+    | SpendingRow
 )
 _ROWS: TypeAdapter[HealingRow] = TypeAdapter(Annotated[HealingRow, Field(discriminator="row")])
 

@@ -18,8 +18,10 @@ from schemas.records import (
     RegisteredAsset,
     Remediation,
     RemediationStatus,
+    Spending,
 )
 from streams.kit.layer import Event
+from streams.kit.ledger import Ledger
 
 
 def _mark(asset: RegisteredAsset) -> int:
@@ -59,6 +61,7 @@ class World:
     removed_at: dict[str, int] = field(default_factory=dict)
     dependents: dict[str, set[str]] = field(default_factory=dict)
     """`depends_on` of the registry the other way round."""
+    ledger: Ledger = field(default_factory=Ledger)
     derived: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
     """What readers have worked out of the registry alone, by a name of theirs; forgotten when any asset changes."""
     _registry_sum: int = 0
@@ -77,6 +80,8 @@ class World:
                 self.policies[event.key] = value
             else:
                 self.policies.pop(event.key, None)
+        elif event.topic == "spending":
+            self.ledger.see(event.key, value if isinstance(value, Spending) else None)
         elif isinstance(value, Performance):
             self.performance[value.asset_id] = value
         elif event.topic == "performance" and value is None:

@@ -133,7 +133,7 @@ class OptimisationLayer:
 
     name = "optimisation"
     inputs: tuple[str, ...] = ("health-signals",)
-    views: tuple[str, ...] = ("assets", "anomalies", "policies", "remediations")
+    views: tuple[str, ...] = ("assets", "anomalies", "policies", "remediations", "spending")
 
     def __init__(self, settings: OptimisationSettings | None = None, policy: PolicyHook | None = None) -> None:
         self.optimizer = CostLatencyOptimizer(settings, policy)

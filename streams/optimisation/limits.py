@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from schemas.records import RecommendedAction, RegisteredAsset, RemediationStatus
+from streams.kit.ledger import MICRO
 from streams.kit.world import World
 from streams.optimisation.confidence import confidence_of
 from streams.optimisation.destination import find_destination, greener_destination
@@ -68,7 +69,9 @@ def _within_budgets(proposal: Proposal, s: Situation, world: World) -> Proposal 
         spent = spending(world, found.scope, s)
         room = found.limit_usd_per_hour - spent
         used = named(budgets_used(world, (found.scope,)))
-        said = f"budget {found.scope} of {found.limit_usd_per_hour:.2f} USD/h, {spent:.2f} spent ({used})"
+        healing = added_by_healing(world, found.scope)
+        by = f", {healing:.2f} of it by healing" if healing else ""
+        said = f"budget {found.scope} of {found.limit_usd_per_hour:.2f} USD/h, {spent:.2f} spent{by} ({used})"
         if s.unit_cost is None:
             return Held(proposal.bound_by(used), "budget", f"{said}, and the cost of a unit is not known")
         if s.unit_cost <= 0:
@@ -83,16 +86,22 @@ def _within_budgets(proposal: Proposal, s: Situation, world: World) -> Proposal 
 
 
 def spending(world: World, scope: str, s: Situation) -> float:
-    """USD per hour in a scope: what the registry says, and for the asset itself what was measured."""
+    """USD per hour in a scope: what the registry says, of the asset itself what was measured, what healing adds."""
+    adding = added_by_healing(world, scope)
     if scope == f"asset:{s.asset_id}":
-        return s.cost or 0.0
+        return (s.cost or 0.0) + adding
     tenant = scope.removeprefix("tenant:") if scope != "*" else None
     others = sum(
         asset.cost_usd_per_hour or 0.0
         for asset in world.assets.values()
         if asset.id != s.asset_id and (tenant is None or asset.tenant == tenant)
     )
-    return others + (s.cost or 0.0)
+    return others + (s.cost or 0.0) + adding
+
+
+def added_by_healing(world: World, scope: str) -> float:
+    """USD per hour of what healing is adding to a scope, which the registry does not show yet."""
+    return world.ledger.unregistered(scope) / MICRO
 
 
 def known(s: Situation) -> RegisteredAsset | str:

@@ -52,7 +52,7 @@ def approval(world: World, action_id: str, now: int) -> Approval | None:
 
 def budget(world: World, scope: str) -> Budget | None:
     """The lowest budget for exactly this scope (USD per hour); None = not limited."""
-    record = _budget_record(world, scope)
+    record = budget_record(world, scope)
     return record.budget if record is not None else None
 
 
@@ -92,7 +92,7 @@ def approval_used(world: World, action_id: str, now: int) -> tuple[PolicyVerdict
 
 def budgets_used(world: World, scopes: Iterable[str]) -> tuple[PolicyVerdict, ...]:
     """The records behind the budgets of exactly these scopes; a budget bounds and does not deny by itself."""
-    found = (_budget_record(world, scope) for scope in scopes)
+    found = (budget_record(world, scope) for scope in scopes)
     return tuple(
         _used(r, f"{b.scope} may cost {b.limit_usd_per_hour:.2f} USD/h", allowed=True)
         for r in found
@@ -167,7 +167,8 @@ def _approval_record(world: World, action_id: str, now: int) -> PolicyRecord | N
     return max(answers, key=lambda a: a[:3])[3] if answers else None
 
 
-def _budget_record(world: World, scope: str) -> PolicyRecord | None:
+def budget_record(world: World, scope: str) -> PolicyRecord | None:
+    """That of the lowest budget for exactly this scope; of two as low the first by id."""
     found = [
         (b.limit_usd_per_hour, record.id, record)
         for record in world.policies.values()
@@ -182,6 +183,11 @@ def scopes_of(world: World, asset: Asset | str) -> tuple[str, ...]:
     asset_id = asset if isinstance(asset, str) else asset.id
     tenant = known.tenant if known is not None else None
     return ("*", *((f"tenant:{tenant}",) if tenant else ()), f"asset:{asset_id}")
+
+
+def tenant_in(scope: str) -> str | None:
+    """The tenant that a scope names; None = `*` or an asset."""
+    return scope.removeprefix("tenant:") if scope.startswith("tenant:") else None
 
 
 def _matches(rule: ModeRule, wanted: tuple[str, str, str]) -> bool:

@@ -15,24 +15,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from streams.kit import ids
+from streams.kit.ledger import MICRO, micro_usd
 from streams.routing.bookings import Booking
 
 if TYPE_CHECKING:
     from streams.routing.state import JobRow
 
-MICRO: Final = 1_000_000
-MOST_MICRO_USD: Final = 2**53
-"""9 thousand million USD an hour: more is absurd, and would be no whole number in a sum."""
 ALL: Final = "*"
 _TENANT: Final = "tenant:"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Limit:
-    """The budget that counts for a scope, of several the lowest. `name`: its record, `id@version`."""
+    """The budget that counts for a scope, of several the lowest. `name`: its record, `id@version`.
+
+    `healing_micro_usd`: what healing has committed of it, an hour.
+    """
 
     usd_per_hour: float
     name: str
+    healing_micro_usd: int = 0
 
 
 Limits = Mapping[str, Limit]
@@ -44,6 +46,12 @@ def spent_key(scope: str) -> str:
     return ids.row_key("spent", scope)
 
 
+def scope_of(key: str) -> str | None:
+    """The scope of a row of what is spent; None = the row is of something else."""
+    kind, *names = ids.row_parts(key)
+    return names[0] if kind == "spent" and names else None
+
+
 def scopes_of(tenant: str | None) -> tuple[str, ...]:
     """The scopes whose budgets bind a job, the narrowest first."""
     return (f"{_TENANT}{tenant}", ALL) if tenant else (ALL,)
@@ -51,13 +59,6 @@ def scopes_of(tenant: str | None) -> tuple[str, ...]:
 
 def tenant_of(scope: str) -> str | None:
     return scope.removeprefix(_TENANT) if scope.startswith(_TENANT) else None
-
-
-def micro_usd(cost_usd_per_hour: float) -> int:
-    """Whole micro-USD an hour; what is not known is 0."""
-    if not math.isfinite(cost_usd_per_hour):
-        return 0
-    return max(0, round(min(cost_usd_per_hour * MICRO, MOST_MICRO_USD)))
 
 
 def spends_of(row: JobRow | None) -> tuple[Booking, ...]:
@@ -69,12 +70,18 @@ def spends_of(row: JobRow | None) -> tuple[Booking, ...]:
 
 def refusal(scope: str, limit: Limit, shares: int, spent: float, cost_usd_per_hour: float) -> str:
     """Why a job would take the scope over its budget; empty = it would not. `spent` by others, in micro-USD an hour."""
-    share = math.floor(limit.usd_per_hour * MICRO / shares)
+    share = math.floor(max(0.0, limit.usd_per_hour * MICRO - limit.healing_micro_usd) / shares)
     if spent + micro_usd(cost_usd_per_hour) <= share:
         return ""
-    whole = "" if shares == 1 else f" (of {limit.usd_per_hour:,.2f} over {shares} partitions)"
     left = max(0.0, share - spent)
     return (
-        f"budget {limit.name} of {scope}: {spent / MICRO:,.2f} of {share / MICRO:,.2f}{whole} USD/h spent, "
-        f"{left / MICRO:,.2f} left, needs {cost_usd_per_hour:,.2f}"
+        f"budget {limit.name} of {scope}: {spent / MICRO:,.2f} of {share / MICRO:,.2f}{_whole(limit, shares)} USD/h "
+        f"spent, {left / MICRO:,.2f} left, needs {cost_usd_per_hour:,.2f}"
     )
+
+
+def _whole(limit: Limit, shares: int) -> str:
+    """What a share is a share of."""
+    less = f" less {limit.healing_micro_usd / MICRO:,.2f} spent by healing" if limit.healing_micro_usd else ""
+    over = f" over {shares} partitions" if shares != 1 else ""
+    return f" (of {limit.usd_per_hour:,.2f}{less}{over})" if less or over else ""

@@ -22,6 +22,7 @@ from streams.routing.rows import JobRows
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import JobRow, Phase, Row, decode, encode, target_keys
 from streams.routing.texts import text_of
+from streams.routing.told import ToldRow, tell_budgets, tell_due, tell_spent
 from streams.routing.waiting import Freed
 
 __all__ = ["JobRouter", "RoutingLayer"]
@@ -40,12 +41,13 @@ class RoutingLayer:
 
     name: str = "routing"
     inputs: tuple[str, ...] = ("job-requests", "job-outcomes")
-    views: tuple[str, ...] = ("assets", "performance", "anomalies", "remediations", "policies")
+    views: tuple[str, ...] = ("assets", "performance", "anomalies", "remediations", "policies", "spending")
 
     def __init__(
         self, settings: RoutingSettings | None = None, policy: PolicyHook | None = None, shares: int = 1
     ) -> None:
         self.router = JobRouter(settings, policy, shares)
+        self._told_ms = round(self.router.settings.spending_told_s * 1000)
 
     def new_view(self) -> Fleet:
         return Fleet()
@@ -61,6 +63,7 @@ class RoutingLayer:
         elif isinstance(value, JobOutcome):
             content = ("outcome", value.target_id, value.outcome.value, value.at)
             jobs.outcome(value, Occasion(now, event.cause_id, content))
+        tell_spent(ledger, view, now, event.cause_id, self._told_ms)
         return ledger.step()
 
     def on_view(self, rows: Mapping[str, Row], view: Fleet, event: Event, now: int) -> Step[Row]:
@@ -75,6 +78,8 @@ class RoutingLayer:
             self._move(jobs, asset_id, occasion)
         if helps.something:
             jobs.try_waiting(helps, occasion)
+        tell_budgets(ledger, view, event, now, self._told_ms)
+        tell_spent(ledger, view, now, event.cause_id, self._told_ms)
         return ledger.step()
 
     def _move(self, jobs: Jobs, asset_id: str, on: Occasion, after: tuple[int, str] = (-1, "")) -> None:
@@ -97,7 +102,7 @@ class RoutingLayer:
         turns.look(jobs, asset_id, on)
 
     def due_at(self, row: Row) -> int | None:
-        if isinstance(row, LeavingRow | AwayRow):
+        if isinstance(row, LeavingRow | AwayRow | ToldRow):
             return row.due_at
         if isinstance(row, BookedRow):
             return row.ends[0][0]
@@ -105,24 +110,28 @@ class RoutingLayer:
 
     def on_timer(self, rows: Mapping[str, Row], view: Fleet, key: str, now: int) -> Step[Row]:
         row, ledger = rows.get(key), Ledger(rows)
+        jobs = Jobs(self.router, view, ledger)
         if isinstance(row, LeavingRow):
             occasion = Occasion(now, row.cause_id, ("leaving", row.asset_id, now))
-            self._move(Jobs(self.router, view, ledger), row.asset_id, occasion, (row.urgency, row.job_id))
-            return ledger.step()
-        jobs = Jobs(self.router, view, ledger)
-        if isinstance(row, BookedRow):
+            self._move(jobs, row.asset_id, occasion, (row.urgency, row.job_id))
+        elif isinstance(row, BookedRow):
             ledger.lapse(key, now)
             jobs.wake(Freed.lapsed(key, view), Occasion(now, "", ("lapsed", key, now)))
-        if isinstance(row, AwayRow):
+        elif isinstance(row, AwayRow):
             turns.take(jobs, row, Occasion(now, "", ("away", row.asset_id, now)))
-        if not isinstance(row, JobRow):
-            return ledger.step()
+        elif isinstance(row, ToldRow):
+            tell_due(ledger, view, row, now)
+        elif isinstance(row, JobRow):
+            self._on_time_of(row, jobs, now)
+        tell_spent(ledger, view, now, row.decision_id if isinstance(row, JobRow) else "", self._told_ms)
+        return ledger.step()
+
+    def _on_time_of(self, row: JobRow, jobs: Jobs, now: int) -> None:
         occasion = Occasion(now, row.decision_id, ("timer", now))
         if over(row, now):
             jobs.forget(row, occasion)
         elif row.phase is Phase.WAITING:
             jobs.retry(row, occasion)
-        return ledger.step()
 
     def partition(self, view: Fleet, clock: int = 0) -> RoutingPartition:
         """What holds the rows of a partition live and in replay: with the queue of the jobs that wait."""

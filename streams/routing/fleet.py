@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.records import Anomaly, Performance, PolicyRecord, Remediation, RemediationStatus, Severity
+from schemas.records import Anomaly, Performance, PolicyRecord, Remediation, RemediationStatus, Severity, Spending
 from streams.kit.layer import Event
 from streams.kit.world import World
 from streams.policy.attributes import asset_attributes
@@ -21,6 +21,8 @@ _RANKS: Mapping[Severity, int] = {
     Severity.UNKNOWN: 3,
 }
 _DRAINS = (RemediationStatus.EXECUTING, RemediationStatus.SUCCEEDED, RemediationStatus.VERIFIED)
+ROUTING = "routing"
+"""By what name this layer stands in the ledger."""
 RELEASES = (RemediationStatus.ROLLED_BACK, RemediationStatus.FAILED)
 
 
@@ -44,6 +46,8 @@ class Fleet:
         """The same attributes by slot, for expressions that are asked about all candidates."""
 
     def see(self, event: Event) -> None:
+        if isinstance(event.value, Spending) and event.value.layer == ROUTING:
+            return  # Told by this layer: each partition counts its own jobs, and of others it knows nothing (ADR 17).
         self.derived.clear()
         self.world.see(event)
         if event.topic == "assets":
@@ -51,6 +55,8 @@ class Fleet:
         elif event.topic == "policies":
             if not isinstance(event.value, PolicyRecord) or event.value.kind == "budget":
                 self._see_budgets()
+        elif event.topic == "spending":
+            self._see_budgets()
         elif event.topic == "performance":
             self._see_performance(event.value.asset_id if isinstance(event.value, Performance) else event.key)
         elif isinstance(event.value, Anomaly):
@@ -124,6 +130,7 @@ class Fleet:
         self.budgets = {}
         for record in self.world.policies.values():
             if record.budget is not None:
-                found = Limit(record.budget.limit_usd_per_hour, f"{record.id}@{record.version}")
+                healing = self.world.ledger.spent(record.budget.scope, "healing")
+                found = Limit(record.budget.limit_usd_per_hour, f"{record.id}@{record.version}", healing)
                 known = self.budgets.get(record.budget.scope, found)
                 self.budgets[record.budget.scope] = min(known, found)

@@ -10,7 +10,7 @@ from streams.kit.layer import Emission, Step
 from streams.routing import learned
 from streams.routing.away import AwayRow, away_key, home_key
 from streams.routing.bookings import BookedRow, Booking, booked_key, booking_of, changed, quota_key, quota_of
-from streams.routing.budgets import NO_LIMITS, Limits, spends_of, spent_key
+from streams.routing.budgets import ALL, NO_LIMITS, Limits, scope_of, spends_of, spent_key
 from streams.routing.learned import LearnedRow
 from streams.routing.leaving import LeavingRow, leaving_key, place_of, urgency_of
 from streams.routing.nowhere import Nowhere
@@ -18,6 +18,7 @@ from streams.routing.room import Room
 from streams.routing.rows import JobRows
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import IndexRow, JobRow, Phase, Row, index_key, job_key, waiting_keys
+from streams.routing.told import TellerRow, ToldRow, teller_key, told_key
 from streams.routing.waiting import Blocked, Freed, Queue
 
 
@@ -26,6 +27,8 @@ class Ledger:
         self._rows = rows
         self._staged: dict[str, Row | None] = {}
         self._emissions: list[Emission] = []
+        self.respent: set[str] = set()
+        """Scopes whose spending this step has changed."""
         self.nowhere = Nowhere()
 
     def job(self, job_id: str) -> JobRow | None:
@@ -80,7 +83,7 @@ class Ledger:
         self._move(job_id, home_key(old), home_key(row))
         self._rebook(booking_of(old), booking_of(row), booked_key)
         self._rebook(quota_of(old), quota_of(row), quota_key)
-        self._respend(spends_of(old), spends_of(row))
+        self._respend(job_id, spends_of(old), spends_of(row))
         self._staged[job_key(job_id)] = row
 
     def away(self, asset_id: str) -> AwayRow | None:
@@ -108,6 +111,26 @@ class Ledger:
         row = self._booked(key)
         ends = tuple(end for end in row.ends if end[0] > at) if row is not None else ()
         self._staged[key] = BookedRow(ends) if ends else None
+        if (scope := scope_of(key)) is not None:
+            self.respent.add(scope)
+            self._name_teller(None)
+
+    def spent(self, scope: str, at: int) -> int:
+        """What jobs spend of a scope at `at` (ms), micro-USD an hour."""
+        row = self._booked(spent_key(scope))
+        return round(row.units(at)) if row is not None else 0
+
+    def told(self, scope: str) -> ToldRow | None:
+        row = self._get(told_key(scope))
+        return row if isinstance(row, ToldRow) else None
+
+    def put_told(self, row: ToldRow) -> None:
+        self._staged[told_key(row.scope)] = row
+
+    def teller(self) -> str | None:
+        """By what name this partition tells what it spends; None = nothing was ever spent here."""
+        row = self._get(teller_key())
+        return row.job_id if isinstance(row, TellerRow) else None
 
     def _booked(self, key: str) -> BookedRow | None:
         row = self._get(key)
@@ -122,12 +145,22 @@ class Ledger:
                 key = key_of(booking.target_id)
                 self._staged[key] = changed(self._booked(key), booking, sign)
 
-    def _respend(self, before: tuple[Booking, ...], after: tuple[Booking, ...]) -> None:
+    def _respend(self, job_id: str, before: tuple[Booking, ...], after: tuple[Booking, ...]) -> None:
         if before != after:
+            self.respent.update(spend.target_id for spend in (*before, *after))
             for spend in before:
                 self._rebook(spend, None, spent_key)
             for spend in after:
                 self._rebook(None, spend, spent_key)
+            self._name_teller(job_id)
+
+    def _name_teller(self, job_id: str | None) -> None:
+        """There is one exactly as long as anything is spent, which is counted under `*` whoever spends it."""
+        named, spends = self.teller() is not None, self._booked(spent_key(ALL)) is not None
+        if named and not spends:
+            self._staged[teller_key()] = None
+        elif spends and not named and job_id is not None:
+            self._staged[teller_key()] = TellerRow(job_id)
 
     def learn(self, target_id: str, succeeded: bool, at: int, settings: RoutingSettings) -> None:
         """Counts one outcome of a target; `at` in ms."""

@@ -16,9 +16,12 @@ def health_of(event: Event) -> str | None:
 
 
 def may_help(event: Event, fleet: Fleet) -> Freed:
-    """Which jobs that nobody took now could find a target: those that could take the asset, or after a policy all."""
+    """Which jobs that nobody took now could find a target: those that could take the asset, or after a policy all.
+
+    All too where healing has given back what it had of a budget.
+    """
     value = event.value
-    if event.topic == "policies":
+    if event.topic == "policies" or (event.topic == "spending" and value is None):
         return Freed(whole=True)
     better = (
         (isinstance(value, RegisteredAsset) and value.state in (AssetState.REGISTERED, AssetState.UPDATED))

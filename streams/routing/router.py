@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from schemas.records import JobRequest
+from streams.kit.ledger import micro_usd
 from streams.policy.gate import PolicyGate, reads_job_id
 from streams.policy.port import PolicyHook
 from streams.routing import listing, returning, sentence
-from streams.routing.budgets import micro_usd, scopes_of
+from streams.routing.budgets import scopes_of
 from streams.routing.case import Ask, Case
 from streams.routing.columns import Frame
 from streams.routing.figures import Figures, figures

@@ -111,6 +111,10 @@ class RoutingSettings(BaseModel):
         3_600, gt=0, le=31_536_000, description="s after which the booking of a job without an outcome is freed, "
         "rounded up to a minute. Source: ours; as job_hours.",
     )  # fmt: skip
+    spending_told_s: float = Field(
+        1.0, ge=0, le=3_600, description="s of event time between two records on spending of one budget's scope and "
+        "partition: so late healing may learn what jobs spend. Source: policies count within a second.",
+    )  # fmt: skip
     tenant_quotas: dict[str, int] = Field(
         {}, description="Tenant -> active jobs that it may have at once, over all targets; others have no limit. Each "
         "partition gives its share, rounded up. Source: none, as long as nobody asks.",

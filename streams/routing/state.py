@@ -31,6 +31,7 @@ from streams.routing.bookings import BookedRow
 from streams.routing.learned import LearnedRow
 from streams.routing.leaving import LeavingRow
 from streams.routing.texts import text_of
+from streams.routing.told import TellerRow, ToldRow
 
 STATE_VERSION: Final = 2
 LEARNED_VERSION: Final = 3
@@ -88,7 +89,7 @@ class IndexRow:
     job_ids: tuple[str, ...]
 
 
-Row = JobRow | IndexRow | BookedRow | LearnedRow | LeavingRow | AwayRow
+Row = JobRow | IndexRow | BookedRow | LearnedRow | LeavingRow | AwayRow | TellerRow | ToldRow
 
 
 @lru_cache(maxsize=4096)
@@ -134,6 +135,10 @@ def encode(row: Row) -> bytes:
         return _json({"v": STATE_VERSION, "kind": "leaving", **asdict(row)})
     if isinstance(row, AwayRow):
         return _json({"v": STATE_VERSION, "kind": "away", **asdict(row)})
+    if isinstance(row, TellerRow):
+        return _json({"v": STATE_VERSION, "kind": "teller", **asdict(row)})
+    if isinstance(row, ToldRow):
+        return _json({"v": STATE_VERSION, "kind": "told", **asdict(row)})
     fields = dict(zip(_BESIDE_REQUEST, _beside_request(row), strict=True))
     return _json({"v": JOB_VERSION, "kind": "job", "request": orjson.Fragment(text_of(row.request)), **fields})
 
@@ -151,6 +156,10 @@ def decode(data: bytes) -> Row:
         return LeavingRow(**fields)
     if kind == "away":
         return AwayRow(**fields)
+    if kind == "teller":
+        return TellerRow(**fields)
+    if kind == "told":
+        return ToldRow(**fields)
     if kind == "index":
         return IndexRow(tuple(fields["job_ids"]))
     if kind == "booked":

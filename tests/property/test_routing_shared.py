@@ -27,6 +27,7 @@ from schemas.records import (
     RegisteredAsset,
     RoutingDecision,
     Severity,
+    Spending,
 )
 from streams.kit.layer import Event
 from streams.kit.partition import Partition
@@ -172,9 +173,11 @@ def played(story: list[Any], *, shared: bool, listed: int, apart: bool = False) 
         emissions = partition.on_view(event) if topic in layer.views else partition.on_event(event)
         for emission in emissions:
             decision = emission.value
+            told.append(encode(decision))
+            if isinstance(decision, Spending):
+                continue
             assert isinstance(decision, RoutingDecision)
             assert RoutingDecision.model_validate_json(decision.model_dump_json()) == decision
-            told.append(encode(decision))
         told += [key + (row or b"") for key, row in partition.take_encoded()]
     return told
 

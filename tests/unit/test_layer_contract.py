@@ -21,6 +21,7 @@ from schemas.columns import SampleColumns
 from schemas.golden import examples
 from schemas.records import (
     AutonomyMode,
+    Budget,
     DiscoveryEvent,
     HealthSignal,
     HealthSignalBatch,
@@ -136,11 +137,14 @@ def story() -> Iterator[Event]:
 
     mode = PolicyRecord(id="mode", kind="mode", version="1", mode=ModeRule(mode=AutonomyMode.AUTO), at=T0)
     yield event("policies", "mode", mode, T0)
+    body = Budget(scope="*", limit_usd_per_hour=1e6)
+    yield event("policies", "all", PolicyRecord(id="all", kind="budget", version="1", budget=body, at=T0), T0)
     yield found(Op.SNAPSHOT_BEGIN, T0)
     for asset in fleet.assets():
         if asset.id in ids:
             if asset.id.startswith("render"):  # Nowhere to call: the ledger itself answers a drain.
-                asset = asset.model_copy(update={"endpoints": ()})
+                standby = {} if asset.id == "render-aws" else {"standby": "true"}
+                asset = asset.model_copy(update={"endpoints": (), "labels": asset.labels | standby})
             yield found(Op.UPSERT, T0, asset_id=asset.id, asset=asset)
     yield found(Op.SNAPSHOT_COMPLETE, T0)
     for tick in range(160):

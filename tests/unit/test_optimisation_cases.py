@@ -26,6 +26,7 @@ from schemas.records import (
     Remediation,
     RemediationStatus,
     Severity,
+    Spending,
 )
 from streams.kit.layer import Emission, Event
 from streams.kit.loop import Loop
@@ -250,6 +251,29 @@ def test_a_budget_that_the_forecast_goes_beyond_is_told_before_it_is_reached() -
     assert sure.to_units <= 13, "the cap holds all the same"
     assert "budget_forecast" not in unsure.evidence
     assert "exceeded" not in unsure.reason
+
+
+def test_what_healing_adds_and_the_registry_does_not_show_yet_counts_against_the_budget() -> None:
+    def told(registered: int) -> Recommendation:
+        """Healing adds 15 USD/h, of which the registry shows so much already."""
+        entry = Spending(
+            layer="healing", scopes=("*", "asset:a"), micro_usd_per_hour=15_000_000, cause_id="c", reason="r", at=T,
+            unregistered_micro_usd_per_hour=15_000_000 - registered * 1_000_000,
+        )  # fmt: skip
+        bench = (
+            Bench().asset(capacity_units=4).see("policies", "b", budget_of("asset:a", 70)).see("spending", "k", entry)
+        )
+        return one(bench.say(every(5, 30, cost_usd_per_hour=40, saturation=1.4)))
+
+    held = told(registered=0)
+    assert held.to_units == 5.0
+    assert "held to 5 units by budget asset:a of 70.00 USD/h, 55.00 spent, 15.00 of it by healing (b@1)" in held.reason
+    assert told(registered=15).to_units == 7.0
+
+
+def budget_of(scope: str, limit: float) -> PolicyRecord:
+    body = Budget(scope=scope, limit_usd_per_hour=limit)
+    return PolicyRecord(id="b", kind="budget", version="1", budget=body, at=T)
 
 
 def busy_with_budget(limit: float, cost: float) -> Bench:

@@ -13,8 +13,11 @@ from typing import cast
 
 from schemas.records import Action, AssetState, RegisteredAsset
 from streams.healing.ports import Plan, Situation
+from streams.healing.strategies.declared import is_standby
 from streams.kit.ids import row_key, tie_break
+from streams.kit.ledger import micro_usd
 from streams.kit.world import World
+from streams.policy.budgets import FREE, Cost
 
 _PRESENT = (AssetState.REGISTERED, AssetState.UPDATED)
 _TOLD = 5
@@ -54,6 +57,7 @@ class Failover:
                 why=f"failover of {source.id} to {destination}",
                 watched_id=destination,
                 destination_id=destination,
+                cost=_cost(situation.world.assets.get(destination)),
             )
             for destination in islice(able, self.max_destinations)
         )
@@ -129,6 +133,14 @@ def _alike(world: World, source: RegisteredAsset) -> tuple[RegisteredAsset, ...]
 
 def _capabilities(asset: RegisteredAsset) -> set[str]:
     return {c.name for c in asset.capabilities}
+
+
+def _cost(destination: RegisteredAsset | None) -> Cost:
+    """A standby costs from then on. What works already is paid for, and its jobs are for routing to count."""
+    if not is_standby(destination):
+        return FREE
+    usd = destination.cost_usd_per_hour if destination is not None else None
+    return Cost(micro_usd(usd) if usd is not None else None)
 
 
 def _told(problems: list[str]) -> str:

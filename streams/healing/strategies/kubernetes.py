@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from schemas.records import Action
 from streams.healing.ports import Plan, Situation
 from streams.healing.strategies.declared import KUBERNETES, endpoint
+from streams.kit.ledger import micro_usd
+from streams.policy.budgets import FREE, Cost
 
 DEPLOYMENT, NODE = "/deployment/", "/node/"
 SCALE, ROLLBACK, CORDON, UNCORDON = (f"kubernetes.{verb}" for verb in ("scale", "rollback", "cordon", "uncordon"))
@@ -19,8 +21,17 @@ def _missing(situation: Situation, part: str, what: str) -> str | None:
     return None if declared is not None and part in declared.url else f"it declares no {what} on Kubernetes"
 
 
-def _plan(situation: Situation, action: Action, why: str) -> tuple[Plan, ...]:
-    return (Plan((action,), why, watched_id=situation.anomaly.asset_id),)
+def _plan(situation: Situation, action: Action, why: str, cost: Cost = FREE) -> tuple[Plan, ...]:
+    return (Plan((action,), why, watched_id=situation.anomaly.asset_id, cost=cost),)
+
+
+def _cost_of_units(situation: Situation, units: int) -> Cost:
+    """So many units more, at the price of those that are there; where nobody says how many, there is one."""
+    asset = situation.asset
+    if asset is None or asset.cost_usd_per_hour is None:
+        return Cost(None)
+    adds = micro_usd(units * asset.cost_usd_per_hour / (asset.capacity_units or 1.0))
+    return Cost(adds, adds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,8 @@ class Scale:
     def plan(self, situation: Situation) -> tuple[Plan, ...]:
         asset_id = situation.anomaly.asset_id
         action = Action(type=SCALE, target_id=asset_id, parameters={"step": self.step, "most": self.most})
-        return _plan(situation, action, f"{self.step} more replicas of {asset_id}, at most {self.most}")
+        why = f"{self.step} more replicas of {asset_id}, at most {self.most}"
+        return _plan(situation, action, why, _cost_of_units(situation, self.step))
 
     def compensate(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         return ()

@@ -98,6 +98,7 @@ class Bench:
         self.layer = HealingLayer(self.settings, policy or AllowAll(), strategies)
         self.partition = Partition(self.layer, self.layer.new_view())
         self.told: list[Remediation] = []
+        self.spending: list[Emission] = []
         self.now_s = 0.0
 
     def _event(self, topic: str, key: str, value: object, at_s: float, cause: str) -> Event:
@@ -105,7 +106,8 @@ class Bench:
 
     def _take(self, emissions: list[Emission]) -> list[Remediation]:
         records = [e.value for e in emissions if isinstance(e.value, Remediation)]
-        assert len(records) == len(emissions)
+        self.spending += [e for e in emissions if e.topic == "spending"]
+        assert len(records) == sum(e.topic != "spending" for e in emissions)
         self.told += records
         return records
 

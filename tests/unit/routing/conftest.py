@@ -49,6 +49,7 @@ class Rig:
         self.partition: Machine[Row, Fleet] = machine_of(self.layer, self.view)
         self.at = 1_000_000
         self.decided: list[RoutingDecision] = []
+        self.spending: list[Emission] = []
 
     # --- what the world says -------------------------------------------------------------------------------------
 
@@ -153,7 +154,8 @@ class Rig:
         return row
 
     def _took(self, emissions: list[Emission]) -> list[RoutingDecision]:
-        decisions = [e.value for e in emissions]
+        self.spending += [e for e in emissions if e.topic == "spending"]
+        decisions = [e.value for e in emissions if e.topic != "spending"]
         assert all(isinstance(d, RoutingDecision) for d in decisions)
         self.decided += decisions  # type: ignore[arg-type]
         return decisions  # type: ignore[return-value]

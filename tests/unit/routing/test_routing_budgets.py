@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.records import Budget, JobRequest, PolicyRecord
+from schemas.records import Budget, JobRequest, PolicyRecord, Spending
+from streams.kit.ledger import MICRO, MOST_MICRO_USD, micro_usd
 from streams.routing.bookings import BookedRow, Booking, changed
-from streams.routing.budgets import MICRO, MOST_MICRO_USD, Limit, micro_usd, spent_key
+from streams.routing.budgets import Limit, spent_key
 from streams.routing.room import Room
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import Phase, decode, encode
@@ -154,6 +155,73 @@ def test_rows_of_before_spend_nothing_until_they_are_decided_again(rig):
     row = decode(json.dumps(old).encode())
     assert (row.spent_micro_usd, row.spent_until) == (0, 0)
     assert rig.row().spent_micro_usd == 10 * MICRO
+
+
+def healing_spends(rig, usd, scope="tenant:acme", key="h"):
+    body = None if usd is None else Spending(
+        layer="healing", scopes=("*", scope), micro_usd_per_hour=round(usd * MICRO), cause_id="c", reason="r", at=rig.at
+    )  # fmt: skip
+    return rig.seen("spending", key, body)
+
+
+def test_what_healing_has_committed_is_not_there_for_jobs(make_rig):
+    rig = make_rig(retry_s=3_600)
+    rig.asset("a")
+    budget(rig, 25, version="7")
+    healing_spends(rig, 10.5)
+    assert rig.route("one", tenant="acme").target_id == "a"
+    refused = rig.route("two", tenant="acme")
+    assert (
+        "budget b@7 of tenant:acme: 10.00 of 14.50 (of 25.00 less 10.50 spent by healing) USD/h spent, 4.50 left, "
+        "needs 10.00"
+    ) in refused.reason
+    rig.wait(2)
+    assert [d.job_id for d in healing_spends(rig, None)] == ["two"], "what is given back wakes who waits"
+
+
+def test_more_than_all_committed_by_healing_leaves_nothing_and_takes_no_job_away(rig):
+    rig.asset("a")
+    budget(rig, 20)
+    rig.route("one", tenant="acme")
+    assert healing_spends(rig, 30) == []
+    assert (
+        "10.00 of 0.00 (of 20.00 less 30.00 spent by healing) USD/h spent, 0.00 left"
+        in rig.route("two", tenant="acme").reason
+    )
+    assert spent(rig) == 10
+
+
+def test_what_jobs_spend_is_told_where_there_is_a_budget_at_most_once_an_interval(rig):
+    rig.asset("a")
+    rig.route("before", tenant="acme")
+    assert rig.spending == []
+    budget(rig, 50)
+    assert [(e.value.scopes, e.value.micro_usd_per_hour) for e in rig.spending] == [(("tenant:acme",), 10 * MICRO)]
+    for i in range(3):
+        rig.route(f"job-{i}", tenant="acme")
+    rig.route("of-another", tenant="other")
+    assert len(rig.spending) == 1
+    rig.wait(1)
+    assert [e.value.micro_usd_per_hour // MICRO for e in rig.spending] == [10, 40]
+    rig.wait(60)
+    assert len(rig.spending) == 2
+    rig.outcome("a", "succeeded", "before")
+    rig.wait(4_000)
+    assert [e.value.micro_usd_per_hour // MICRO for e in rig.spending] == [10, 40, 30, 0]
+    assert len({e.key for e in rig.spending}) == 1
+    assert rig.spending[-1].value.reason == "jobs of tenant:acme in the partition of before spend 0.00 USD/h"
+    assert all(decode(encode(row)) == row for row in rig.partition.rows.values())
+
+
+def test_what_other_partitions_and_this_one_tell_changes_nothing_here(rig):
+    rig.asset("a")
+    budget(rig, 20)
+    for key in ("p1", "p2"):
+        record = Spending(
+            layer="routing", scopes=("tenant:acme",), micro_usd_per_hour=90 * MICRO, cause_id="c", reason="r", at=rig.at
+        )
+        rig.seen("spending", key, record)
+    assert rig.route("one", tenant="acme").outcome == rig.route("two", tenant="acme").outcome == "routed"
 
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -1.0])

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from schemas.records import PolicyVerdict
+from schemas.records import Budget, PolicyRecord, PolicyVerdict
 from streams.policy.cedar import CedarPolicySet
 from streams.policy.port import Answer, Outcome
 from streams.routing.settings import RoutingSettings
@@ -447,6 +447,24 @@ def test_failback_after_s(make_rig):
 def test_failback_window_s(make_rig):
     for window_s, targets in ((10, ["a", "a"]), (300, ["a", "b"])):
         assert back_after(make_rig(failback_mode="auto", failback_window_s=window_s, moved_max=1), 620) == targets
+
+
+def test_spending_told_s(make_rig):
+    for every_s, told in ((0, 4), (10, 2)):
+        rig = make_rig(spending_told_s=every_s)
+        rig.asset("a")
+        rig.policy_record(PolicyRecord(id="b", kind="budget", version="1", budget=budget_of_all(), at=rig.at))
+        for i in range(4):
+            rig.route(f"job-{i}")
+        rig.wait(60)
+        assert [e.value.micro_usd_per_hour for e in rig.spending][-1] == 40_000_000
+        assert len(rig.spending) == told
+    with pytest.raises(ValidationError, match="spending_told_s"):
+        RoutingSettings(spending_told_s=-1)
+
+
+def budget_of_all():
+    return Budget(scope="*", limit_usd_per_hour=1_000)
 
 
 def test_every_setting_has_a_test_of_its_effect():
