@@ -24,6 +24,7 @@ from schemas.records import Asset
 from streams.discovery.ports import Change, Relist
 from streams.discovery.providers.consul_catalog import INSTANCES, NODES, SERVICES, ConsulError, assets_of, read
 from streams.discovery.providers.http_json import TIMEOUT_S, SourceAnswerError, client_of, get_json
+from streams.discovery.providers.listed import Listed
 
 NODES_PATH, SERVICES_PATH = "v1/catalog/nodes", "v1/catalog/services"
 AT_ONCE = 16
@@ -71,7 +72,7 @@ class ConsulProvider:
         self._headers = {"X-Consul-Token": token} if token else {}
         self._dc = {"dc": datacenter} if datacenter else {}
         self._answers: dict[str, Answer] = {}
-        self._known: dict[str, Asset] = {}
+        self._listed = Listed()
 
     async def list(self) -> list[Asset]:
         """Raises SourceAnswerError, ConsulError; never gives a part of the catalog."""
@@ -86,7 +87,8 @@ class ConsulProvider:
             paths = [_path_of(name) for name in _names(answers[SERVICES_PATH])]
             answers |= zip(paths, await asyncio.gather(*map(ask, paths)), strict=True)
         found = list(self._assets(answers))
-        self._answers, self._known = answers, {asset.id: asset for asset in found}
+        self._answers = answers
+        self._listed.begin(found)
         return found
 
     async def watch(self) -> AsyncIterator[Change | Relist]:
@@ -111,11 +113,7 @@ class ConsulProvider:
         before, self._answers = self._answers, {**self._answers, path: answer}
         if path == SERVICES_PATH and _names(answer) != _names(before[path]):
             return [Relist("other services than before")]
-        now = {asset.id: asset for asset in self._assets(self._answers)}
-        changes: list[Change | Relist] = [Change(k, asset) for k, asset in now.items() if self._known.get(k) != asset]
-        gone = self._known.keys() - now.keys()
-        self._known = now
-        return [*changes, Relist(f"{len(gone)} are gone")] if gone else changes
+        return self._listed.changes(self._assets(self._answers))
 
     async def _follow(
         self, client: httpx.AsyncClient, path: str, told: asyncio.Queue[tuple[str, Answer] | Exception]

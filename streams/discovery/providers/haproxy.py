@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from schemas.records import Asset, AssetKind, Endpoint
 from streams.discovery.ports import Change, Relist
+from streams.discovery.providers.listed import Listed
 from streams.kit.addresses import address_key, host_port
 from streams.remote.haproxy import HAProxyRuntime
 from streams.remote.haproxy_answers import DRAIN, MAINTENANCE, ServerState
@@ -25,25 +26,18 @@ class HAProxyProvider:
         self.freshness_s = freshness_s
         self._look_s = look_s
         self._runtime = HAProxyRuntime(address)
-        self._known: dict[str, Asset] = {}
+        self._listed = Listed()
 
     async def list(self) -> list[Asset]:
         found = assets_of(self.source, await self._runtime.servers_state())
-        self._known = {asset.id: asset for asset in found}
+        self._listed.begin(found)
         return found
 
     async def watch(self) -> AsyncIterator[Change | Relist]:
         while True:
             await asyncio.sleep(self._look_s)
-            found = assets_of(self.source, await self._runtime.servers_state())
-            now = {asset.id: asset for asset in found}
-            for asset_id, asset in now.items():
-                if self._known.get(asset_id) != asset:
-                    yield Change(asset_id, asset)
-            gone = self._known.keys() - now.keys()
-            self._known = now
-            if gone:
-                yield Relist(f"{len(gone)} are gone")
+            for change in self._listed.changes(assets_of(self.source, await self._runtime.servers_state())):
+                yield change
 
 
 def assets_of(source: str, servers: tuple[ServerState, ...]) -> list[Asset]:

@@ -50,7 +50,7 @@ class TelemetryProvider:
         self.freshness_s, self.stands_s = min(freshness_s, settings.stands_s / 3), settings.stands_s
         self.sightings = Sightings(self.source, identify, settings)
         self.messages, self.unreadable, self.faults, self.failed = 0, 0, 0, 0
-        self._named = 0
+        self._named, self._moved = 0, False
         self._feeds, self._told_s, self._wait_s = feeds, told_s, settings.wait_s
         self._told: dict[str, Asset] = {}
         self._lock = threading.Lock()
@@ -94,9 +94,9 @@ class TelemetryProvider:
                     count += 1
             self.messages += count
             if count:
-                self._heard_s = time.monotonic()
+                self._heard_s, self._moved = time.monotonic(), True
             elif time.monotonic() - self._heard_s >= self._wait_s:
-                self.sightings.end_waits()
+                self._moved |= self.sightings.end_waits()
             return count
 
     def _read_or_name(self, message: Message) -> None:
@@ -122,6 +122,9 @@ class TelemetryProvider:
 
     def _changed(self) -> Sequence[Asset]:
         with self._lock:
+            if not self._moved:
+                return ()
+            self._moved = False
             changed = [asset for asset in self.sightings.touched() if self._told.get(asset.id) != asset]
             self._told |= {asset.id: asset for asset in changed}
             return changed

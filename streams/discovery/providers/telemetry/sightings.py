@@ -65,9 +65,9 @@ class Sightings:
             self._take_spans(asset_id, resource, latest)
         self._settle(self.now)
 
-    def end_waits(self) -> None:
-        """For telemetry that has ended: nobody will answer any more."""
-        self._settle(1 << 62)
+    def end_waits(self) -> bool:
+        """For telemetry that has ended: nobody will answer any more. True: somebody had been waited for."""
+        return self._settle(1 << 62)
 
     def touched(self) -> list[Asset]:
         """What was seen since the last `forget_touched`, as it is now; in order of id, what only callers know first.
@@ -95,10 +95,12 @@ class Sightings:
             peer = peer_of(self._source, span.attributes, self._identify) if called else None
             self._count(self._matching.take(asset_id, span._replace(at=min(span.at, latest)), peer, self.now))
 
-    def _settle(self, until: int) -> None:
-        self._count(self._matching.expire(until))
+    def _settle(self, until: int) -> bool:
+        expired = list(self._matching.expire(until))
+        self._count(expired)
         while self._answered and next(iter(self._answered.values())) + self._lapse_ms <= self.now:
             self._answered.popitem(last=False)
+        return bool(expired)
 
     def _count(self, found: Iterable[Call | Answered]) -> None:
         for one in found:
