@@ -95,3 +95,15 @@ def start_haproxy(tmp_path: Path) -> Iterator[Callable[[str], object]]:
 
     with ExitStack() as running:
         yield lambda backends: running.enter_context(haproxy(tmp_path, backends))
+
+
+@pytest.fixture(scope="session")
+def kubernetes_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A real API server (`fixtures/kubernetes_process.py`); skips where its programs are not there.
+
+    It is the run's: do not stop it, start one of your own for that. Who starts controllers stops them.
+    """
+    from kubernetes_process import kubernetes
+
+    with kubernetes(tmp_path_factory.mktemp("kubernetes")) as cluster:
+        yield cluster

@@ -1,6 +1,7 @@
-"""Istio's registry, against a server that lists and watches as the API server does, with its faults.
+"""Istio's registry, against a server that lists and watches as the API server does, and against a real one.
 
-Where KUBECONFIG names a cluster, with Istio or without, what only reads runs against that too.
+The real one (as in test_discovery_kubernetes.py) serves both kinds with Istio's names and versions. Where KUBECONFIG
+names a cluster, with Istio or without, what only reads runs against that too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 
 import pytest
 import structlog
+from kubernetes_process import servers
+from kubernetes_real import RealServer
 from kubernetes_server import ApiServer
 from watching import Watched, after_a_bookmark, after_a_fault, listed, until
 
@@ -30,10 +33,22 @@ DETAILS, BLUE = "mesh:prod/shop/service-entry/details", "k8s:prod/shop/deploymen
 
 
 @pytest.fixture
-def server():
+def fake():
     running = ApiServer(faulty="serviceentries")
     yield running
     running.stop()
+
+
+@pytest.fixture
+def real(request):
+    running = RealServer(request.getfixturevalue("kubernetes_cluster"), faulty="serviceentries")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(params=servers())
+def server(request):
+    return request.getfixturevalue(request.param)
 
 
 def provider_of(server, page_objects=500, **more):
@@ -68,8 +83,9 @@ def labelled(thing, **labels):
 
 
 def deployment(name, **labels):
-    spec = {"replicas": 1, "template": {"metadata": {"labels": labels}, "spec": {"containers": []}}}
-    return made("Deployment", name, spec)
+    pods = {"metadata": {"labels": {"run": name, **labels}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"run": name}}, "template": pods}
+    return {**made("Deployment", name, spec), "apiVersion": "apps/v1"}
 
 
 @pytest.mark.parametrize("cluster", ["local", "KUBECONFIG"])
@@ -95,12 +111,12 @@ async def test_a_mesh_is_listed_and_then_watched_without_a_gap(cluster, server):
 async def test_a_service_outside_the_mesh_is_an_external_api_known_by_its_hosts(server):
     hosts = ["API.stripe.com", "*.stripe.com"]
     ports = [port(443), port(80, "http", "HTTP")]
-    server.put(entry("stripe", hosts, ports, labels={"team": "pay"}, resolution="DNS", exportTo=["."]))
+    made = server.put(entry("stripe", hosts, ports, labels={"team": "pay"}, resolution="DNS", exportTo=["."]))
     asset = (await listed(provider_of(server)))[STRIPE]
     assert (asset.kind, asset.name, asset.strong_keys) == (
         AssetKind.EXTERNAL_API,
         "stripe",
-        ("service-entry-uid:u-shop-stripe",),
+        (f"service-entry-uid:{made['metadata']['uid']}",),
     )
     assert asset.weak_keys == ("dns:api.stripe.com", "address:api.stripe.com:443", "address:api.stripe.com:80")
     assert [(e.type, e.url) for e in asset.endpoints] == [
@@ -123,12 +139,12 @@ async def test_virtual_addresses_are_keys_but_ranges_are_not(server):
 async def test_a_workload_entry_is_a_machine_known_by_its_address(server):
     health = {"conditions": [{"type": "Healthy", "status": "False"}]}
     spec = {"ports": {"http": 8080}, "locality": "eu/eu-1/rack-2", "weight": 3, "network": "n1", "serviceAccount": "vm"}
-    server.put(labelled(workload("vm1", labels={"app": "b"}, status=health, **spec), app="a", tier="x"))
+    made = server.put(labelled(workload("vm1", labels={"app": "b"}, status=health, **spec), app="a", tier="x"))
     server.put(workload("by-socket", "unix:///run/app.sock"))
     found = await listed(provider_of(server))
     vm1 = found[VM1]
     assert (vm1.kind, vm1.region, vm1.zone) == (AssetKind.INFRASTRUCTURE, "eu", "eu-1")
-    assert (vm1.failure_domain, vm1.strong_keys) == ("eu/eu-1/rack-2", ("k8s-uid:u-shop-vm1",))
+    assert (vm1.failure_domain, vm1.strong_keys) == ("eu/eu-1/rack-2", (f"k8s-uid:{made['metadata']['uid']}",))
     assert vm1.weak_keys == ("address:2.2.2.2", "address:2.2.2.2:8080")
     assert [e.url for e in vm1.endpoints] == ["tcp://2.2.2.2:8080"]
     assert vm1.labels == {
@@ -308,12 +324,12 @@ async def test_a_bad_object_of_a_watch_costs_one_row_and_can_be_mended_or_delete
         assert await watched.next() == Change(STRIPE, None)
 
 
-async def test_an_object_without_a_name_and_a_bad_deployment_are_left_out(server):
-    server.put(deployment("blue", app="x"))
-    server.put(made("Deployment", "bad", {"replicas": "many"}))
-    server.objects["serviceentries"]["shop/none"] = {"metadata": {"resourceVersion": "1"}, "spec": {}}
-    server.put(chosen("details", app="x"))
-    provider = provider_of(server)
+async def test_an_object_without_a_name_and_a_bad_deployment_are_left_out(fake):
+    fake.put(deployment("blue", app="x"))
+    fake.put(made("Deployment", "bad", {"replicas": "many"}))
+    fake.objects["serviceentries"]["shop/none"] = {"metadata": {"resourceVersion": "1"}, "spec": {}}
+    fake.put(chosen("details", app="x"))
+    provider = provider_of(fake)
     assert {a.id: a.depends_on for a in (await listed(provider)).values()} == {DETAILS: (BLUE,)}
     assert provider.unreadable == 2
 
@@ -322,7 +338,7 @@ async def test_an_entry_whose_row_would_not_fit_into_a_message_costs_one_row(ser
     server.put(entry("wide", [f"h{i}.example.com" for i in range(MOST // 2 + 1)], [port(1, "a"), port(2, "b")]))
     server.put(entry("stripe"))
     found = await listed(provider_of(server))
-    assert [a.labels.get("state") for a in found.values()] == ["unreadable", None]
+    assert [a.labels.get("state") for a in found.values()] == [None, "unreadable"]
 
 
 async def test_the_greatest_entry_fits_into_a_message(server):
@@ -395,11 +411,11 @@ async def test_a_broken_stream_resumes_where_it_was(server, fault):
     assert len(server.lists("serviceentries")) == 1
 
 
-async def test_a_bookmark_moves_the_version_and_is_no_change(server):
-    async with Watched(provider_of(server)) as watched:
-        change, at = await after_a_bookmark(watched, server, "serviceentries", 3, entry("stripe"))
+async def test_a_bookmark_moves_the_version_and_is_no_change(fake):
+    async with Watched(provider_of(fake)) as watched:
+        change, at = await after_a_bookmark(watched, fake, "serviceentries", 3, entry("stripe"))
         assert change.asset_id == STRIPE
-    assert server.watches("serviceentries")[1] == str(at)
+    assert fake.watches("serviceentries")[1] == str(at)
 
 
 @pytest.mark.parametrize("fault", [410, "error 410"])
