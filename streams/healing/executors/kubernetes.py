@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 
+from streams.healing.executors.kubernetes_revisions import ACTION, Body, rollback_patch
 from streams.healing.executors.settings import ClusterSpec
 from streams.healing.ports import Effect, ExecutionError, Order, RefusedError
 from streams.healing.strategies.declared import KUBERNETES, endpoint
 
-ANNOTATION = "maestro.dev/action"
-REVISION = "deployment.kubernetes.io/revision"
+ANNOTATION = ACTION
 TRIES = 5
-Body = dict[str, Any]
 Change = Callable[["Cluster", Order, str, Body], Body]
 
 
@@ -35,15 +34,11 @@ class Cluster:
     spec: ClusterSpec
 
     def call(self, method: str, path: str, body: Body | None = None) -> tuple[int, Body]:
-        headers = {"accept": "application/json"}
-        if self.spec.token_file is not None:
-            headers["authorization"] = f"Bearer {self.spec.token_file.read_text().strip()}"
-        content = None
+        headers, tls, content = self._headers(), self._tls(), None
         if body is not None:
             content, headers["content-type"] = json.dumps(body), "application/merge-patch+json"
-        verify: bool | str = str(self.spec.ca_file) if self.spec.ca_file is not None else True
         try:
-            with httpx.Client(timeout=self.spec.timeout_s, trust_env=False, verify=verify) as client:
+            with httpx.Client(timeout=self.spec.timeout_s, trust_env=False, verify=tls) as client:
                 answer = client.request(method, self.spec.url.rstrip("/") + path, headers=headers, content=content)
             found = answer.json()
         except (httpx.HTTPError, ValueError) as error:
@@ -54,12 +49,33 @@ class Cluster:
             raise RefusedError(f"{method} {path}: status {answer.status_code}: {found.get('message', '')}")
         return answer.status_code, found
 
+    def _headers(self) -> dict[str, str]:
+        file = self.spec.token_file
+        try:
+            token = {"authorization": f"Bearer {file.read_text('ascii').strip()}"} if file is not None else {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise RefusedError(f"{file}: the token cannot be read: {error}") from error
+        return {"accept": "application/json", **token}
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        file = self.spec.ca_file
+        try:
+            return ssl.create_default_context(cafile=file) if file is not None else True
+        except OSError as error:
+            raise RefusedError(f"{file}: the certificate authority cannot be read: {error}") from error
+
     def get(self, path: str) -> Body:
         return self.call("GET", path)[1]
 
 
-def restart(_cluster: Cluster, order: Order, _path: str, _found: Body) -> Body:
+def _not_paused(found: Body) -> None:
+    if found["spec"].get("paused"):
+        raise RefusedError("the deployment is paused: no rollout of it would begin")
+
+
+def restart(_cluster: Cluster, order: Order, _path: str, found: Body) -> Body:
     """What `kubectl rollout restart` does; the same action id starts the same rollout."""
+    _not_paused(found)
     return {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: order.idempotency_key}}}}}
 
 
@@ -73,22 +89,16 @@ def scale(_cluster: Cluster, order: Order, _path: str, found: Body) -> Body:
     return {"spec": {"replicas": min(replicas + step, most)}}
 
 
-def rollback(cluster: Cluster, order: Order, path: str, found: Body) -> Body:
-    """The pod template of the newest ReplicaSet of this deployment before the present revision."""
-    now = int(found["metadata"].get("annotations", {}).get(REVISION, 0))
-    sets = cluster.get(path.rpartition("/deployments/")[0] + "/replicasets")["items"]
-    uid = found["metadata"]["uid"]
-    own = [s for s in sets if any(o.get("uid") == uid for o in s["metadata"].get("ownerReferences", []))]
-    numbered = {int(s["metadata"]["annotations"][REVISION]): s for s in own}
-    before = max((n for n in numbered if n < now), default=None)
-    if before is None:
-        raise RefusedError(f"there is no revision before {now}")
-    template = numbered[before]["spec"]["template"]
-    labels = {k: v for k, v in template["metadata"].get("labels", {}).items() if k != "pod-template-hash"}
-    return {"spec": {"template": {**template, "metadata": {**template["metadata"], "labels": labels}}}}
+def rollback(cluster: Cluster, _order: Order, path: str, found: Body) -> Body:
+    """Refused while it is paused, as `kubectl rollout undo` does."""
+    _not_paused(found)
+    return rollback_patch(found, cluster.get(path.rpartition("/deployments/")[0] + "/replicasets")["items"])
 
 
-def cordon(_cluster: Cluster, _order: Order, _path: str, _found: Body) -> Body:
+def cordon(_cluster: Cluster, _order: Order, _path: str, found: Body) -> Body:
+    """Refused if somebody else did it: the way back would undo theirs."""
+    if found["spec"].get("unschedulable"):
+        raise RefusedError("the node is cordoned already, and not by this action")
     return {"spec": {"unschedulable": True}}
 
 
@@ -123,7 +133,8 @@ class KubernetesExecutor:
             if metadata.get("annotations", {}).get(ANNOTATION) == order.idempotency_key:
                 return Effect(f"{path}: {self.action_type} of this action was done before", rolled_back=undone)
             change = CHANGES[self.action_type](cluster, order, path, found)
-            mark = {"resourceVersion": metadata["resourceVersion"], "annotations": {ANNOTATION: order.idempotency_key}}
+            notes = {**change.get("metadata", {}).get("annotations", {}), ANNOTATION: order.idempotency_key}
+            mark = {"resourceVersion": metadata["resourceVersion"], "annotations": notes}
             status, _ = cluster.call("PATCH", path, {**change, "metadata": mark})
             if status != 409:
                 return Effect(f"{path}: {self.action_type} is accepted", rolled_back=undone)

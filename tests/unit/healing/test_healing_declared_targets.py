@@ -13,6 +13,7 @@ import pytest
 
 from schemas.records import Action, Endpoint, Remediation
 from streams.healing.executors.kubernetes import ANNOTATION, CHANGES, KubernetesExecutor
+from streams.healing.executors.kubernetes_revisions import LEFT, REVISION, replacing, rollback_patch
 from streams.healing.executors.settings import ClusterSpec, ExecutorSettings
 from streams.healing.executors.shipped import shipped_executors
 from streams.healing.executors.terraform import TerraformPlanExecutor
@@ -21,22 +22,26 @@ from streams.healing.ports import ExecutionError, Order, RefusedError
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/api"
 
 
+SETS = "/apis/apps/v1/namespaces/shop/replicasets"
+
+
 class Api:
-    """Merge patches with resourceVersion, as the API server does them. `conflicts`: others come first so often."""
+    """Merge patches with resourceVersion as the API server does them, and revisions as the controller of deployments.
+
+    `conflicts`: others come first so often.
+    """
 
     def __init__(self) -> None:
         template = {"metadata": {"labels": {"app": "api"}}, "spec": {"image": "api:2"}}
         self.objects: dict[str, Any] = {
             DEPLOYMENT: {
                 "metadata": {
-                    "uid": "u1", "resourceVersion": "1", "annotations": {"deployment.kubernetes.io/revision": "2"}
+                    "uid": "u1", "resourceVersion": "1", "annotations": {REVISION: "2"}
                 },
                 "spec": {"replicas": 2, "template": template},
             },
             "/api/v1/nodes/n1": {"metadata": {"resourceVersion": "1", "annotations": {}}, "spec": {}},
-            "/apis/apps/v1/namespaces/shop/replicasets": {
-                "items": [_replica_set("u1", 1), _replica_set("u1", 2), _replica_set("other", 1)]
-            },
+            SETS: {"items": [_replica_set("u1", 1), _replica_set("u1", 2), _replica_set("other", 1)]},
         }  # fmt: skip
         self.patches = 0
         self.conflicts = 0
@@ -58,6 +63,8 @@ class Api:
                 api.patches += 1
                 merged = _merged(found, body)
                 merged["metadata"]["resourceVersion"] = str(int(found["metadata"]["resourceVersion"]) + 1)
+                if merged["spec"].get("template") != found["spec"].get("template"):
+                    api.number(merged)
                 api.objects[self.path] = merged
                 self._answer(200, merged)
 
@@ -74,10 +81,24 @@ class Api:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
+    def number(self, deployment: Any) -> None:
+        """A new ReplicaSet with the next number, or it is that of the old one whose template is deployed again."""
+        sets = [s for s in self.objects[SETS]["items"] if s["metadata"]["ownerReferences"] == [{"uid": "u1"}]]
+        number = 1 + max(int(s["metadata"]["annotations"][REVISION]) for s in sets)
+        labels = {**deployment["spec"]["template"]["metadata"]["labels"], "pod-template-hash": "x"}
+        template = _merged(deployment["spec"]["template"], {"metadata": {"labels": labels}})
+        same = [s for s in sets if s["spec"]["template"] == template]
+        if not same:
+            same = [_replica_set("u1", number)]
+            same[0]["spec"]["template"] = template
+            self.objects[SETS]["items"] += same
+        for thing in (same[0], deployment):
+            thing["metadata"]["annotations"][REVISION] = str(number)
+
 
 def _replica_set(owner: str, revision: int) -> dict[str, Any]:
     template = {"metadata": {"labels": {"app": "api", "pod-template-hash": "x"}}, "spec": {"image": f"api:{revision}"}}
-    revisions = {"deployment.kubernetes.io/revision": str(revision)}
+    revisions = {REVISION: str(revision)}
     return {
         "metadata": {"annotations": revisions, "ownerReferences": [{"uid": owner}]},
         "spec": {"template": template},
@@ -135,14 +156,54 @@ async def test_scale_adds_its_step_once_however_often_it_is_ordered(make_bench, 
         await scale.execute(order(make_bench, "kubernetes.scale", POD, "action-3", step=2, most=5))
 
 
-async def test_restart_marks_the_template_and_rollback_takes_the_revision_before(make_bench, api) -> None:
+async def test_restart_marks_the_template_and_rollback_takes_the_release_before(make_bench, api) -> None:
     await executor(api, "kubernetes.restart").execute(order(make_bench, "kubernetes.restart", POD))
     template = api.objects[DEPLOYMENT]["spec"]["template"]
     assert template["metadata"]["annotations"] == {ANNOTATION: "action-1"}
     await executor(api, "kubernetes.rollback").execute(order(make_bench, "kubernetes.rollback", POD, "action-2"))
     template = api.objects[DEPLOYMENT]["spec"]["template"]
     assert template["spec"] == {"image": "api:1"}
-    assert template["metadata"]["labels"] == {"app": "api"}
+    assert template["metadata"] == {"labels": {"app": "api"}}
+    assert api.objects[DEPLOYMENT]["metadata"]["annotations"] == {REVISION: "4", LEFT: "3", ANNOTATION: "action-2"}
+    with pytest.raises(RefusedError, match="no revision before 4"):
+        await executor(api, "kubernetes.rollback").execute(order(make_bench, "kubernetes.rollback", POD, "action-3"))
+
+
+async def test_a_rollback_takes_away_what_only_the_present_revision_has(make_bench, api) -> None:
+    api.objects[DEPLOYMENT]["spec"]["template"]["spec"] |= {"nodeSelector": {"disk": "none"}, "hostNetwork": True}
+    await executor(api, "kubernetes.rollback").execute(order(make_bench, "kubernetes.rollback", POD))
+    assert api.objects[DEPLOYMENT]["spec"]["template"]["spec"] == {"image": "api:1"}
+
+
+@pytest.mark.parametrize("kind", ["kubernetes.restart", "kubernetes.rollback"])
+async def test_a_paused_deployment_is_refused(make_bench, api, kind) -> None:
+    api.objects[DEPLOYMENT]["spec"]["paused"] = True
+    with pytest.raises(RefusedError, match="paused"):
+        await executor(api, kind).execute(order(make_bench, kind, POD))
+    assert api.patches == 0
+
+
+def test_a_replica_set_without_a_number_is_no_revision(api) -> None:
+    made = _replica_set("u1", 1)
+    made["metadata"]["annotations"] = {}
+    with pytest.raises(RefusedError, match="no revision before 2"):
+        rollback_patch(api.objects[DEPLOYMENT], [made])
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"c": 2}}), ({}, {"a": {"b": 1}}), ({"a": [1]}, {"a": {"b": [2]}}),
+     ({"a": {"b": 1}}, {"a": {}}), ({"a": {"b": 1}}, {"a": [3]})],
+)  # fmt: skip
+def test_a_patch_that_replaces_leaves_nothing_of_what_was(now, then) -> None:
+    assert _merged(now, replacing(now, then)) == then
+
+
+async def test_a_node_that_somebody_else_cordoned_is_left_to_them(make_bench, api) -> None:
+    api.objects["/api/v1/nodes/n1"]["spec"] = {"unschedulable": True}
+    with pytest.raises(RefusedError, match="cordoned already"):
+        await executor(api, "kubernetes.cordon").execute(order(make_bench, "kubernetes.cordon", NODE))
+    assert api.patches == 0
 
 
 async def test_cordon_and_back(make_bench, api) -> None:
