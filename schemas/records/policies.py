@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from schemas.periods import parse
 from schemas.records.base import EventTime, Labels, Name, NonNegative, Record
 from schemas.records.enums import AutonomyMode
 
@@ -45,8 +46,20 @@ class Pause(Record):
 
 
 class Budget(Record):
+    """With a `period` (`periods.parse`) the limit is the average over each: that times its hours may be spent."""
+
     scope: str
     limit_usd_per_hour: NonNegative
+    period: str | None = None
+    anchor_at: EventTime | None = None
+
+    @model_validator(mode="after")
+    def _period_is_one(self) -> Budget:
+        if self.period is not None:
+            parse(self.period, self.anchor_at)
+        elif self.anchor_at is not None:
+            raise ValueError("anchor_at without a period says nothing")
+        return self
 
 
 class Approval(Record):

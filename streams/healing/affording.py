@@ -16,7 +16,7 @@ def against(desk: Desk, row: IncidentRow) -> PolicyVerdict | None:
     asset = desk.world.assets.get(row.asset_id)
     held = sum_of(c for c in desk.draft.asset(row.asset_id).spends if c.strategy == row.strategy)
     own = added(desk.draft.spending().by_scope, held, -1)
-    return over_budget(desk.world, asset or row.asset_id, cost_of(row), own)
+    return over_budget(desk.world, asset or row.asset_id, cost_of(row), own, desk.now)
 
 
 def refused(

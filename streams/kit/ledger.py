@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
+from schemas.periods import HOUR_MS
 from schemas.records import Spending
 
 MICRO: Final = 1_000_000
@@ -46,6 +47,16 @@ class Ledger:
     def unregistered(self, scope: str) -> int:
         """What all layers have committed that the costs in the registry do not show yet, micro-USD an hour."""
         return sum(of_layer.unregistered for of_layer in self._sums.get(scope, {}).values())
+
+    def of_period(self, scope: str, layer: str, start_at: int) -> int:
+        """What a layer has spent, and booked to its end, of the period of the scope's budget that began then."""
+        entries = (e for e in self._entries.values() if e.layer == layer and e.period_start_at == start_at)
+        return sum(e.period_micro_usd for e in entries if scope in e.scopes)
+
+    def stood(self, scope: str, layer: str, start_at: int, at: int) -> int:
+        """What a layer's entries that stand have cost from `start_at` to `at`, each since it was told, micro-USD."""
+        entries = (e for e in self._entries.values() if e.layer == layer and scope in e.scopes)
+        return sum(e.micro_usd_per_hour * max(0, at - max(start_at, e.at)) for e in entries) // HOUR_MS
 
     def _count(self, entry: Spending, sign: int) -> None:
         for scope in dict.fromkeys(entry.scopes):

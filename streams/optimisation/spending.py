@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from schemas.periods import HOUR_MS, parse
+from schemas.records import Budget
 from streams.kit.world import World
 from streams.optimisation.limits import known, spending
 from streams.optimisation.settings import OptimisationSettings
 from streams.optimisation.situation import Situation
-from streams.policy.modes import budgets_of
+from streams.policy.modes import budgets_of, utc
 
 
 def foreseen(s: Situation, world: World, settings: OptimisationSettings) -> str | None:
@@ -25,5 +27,18 @@ def foreseen(s: Situation, world: World, settings: OptimisationSettings) -> str 
             return (
                 f"budget {budget.scope} of {limit:.2f} USD/h {sure} exceeded within {settings.forecast_horizon_s} s: "
                 f"{now:.2f} now, {now + low:.2f} to {now + high:.2f} by the forecast (80 %)"
+                f"{_until_its_end(budget, s.at, now + low, now + high)}"
             )
     return None
+
+
+def _until_its_end(budget: Budget, at: int, low: float, high: float) -> str:
+    """What that comes to by the end of the budget's period, if it stays so; nothing of a budget without one."""
+    if budget.period is None:
+        return ""
+    _, end = parse(budget.period, budget.anchor_at).bounds(at)
+    hours = (end - at) / HOUR_MS
+    return (
+        f", which is {low * hours:,.2f} to {high * hours:,.2f} USD from now to the end of its period at {utc(end)}, "
+        f"where it has {budget.limit_usd_per_hour * hours:,.2f} on average"
+    )

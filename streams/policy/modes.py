@@ -94,10 +94,14 @@ def budgets_used(world: World, scopes: Iterable[str]) -> tuple[PolicyVerdict, ..
     """The records behind the budgets of exactly these scopes; a budget bounds and does not deny by itself."""
     found = (budget_record(world, scope) for scope in scopes)
     return tuple(
-        _used(r, f"{b.scope} may cost {b.limit_usd_per_hour:.2f} USD/h", allowed=True)
+        _used(r, f"{b.scope} may cost {b.limit_usd_per_hour:.2f} USD/h{_every(b)}", allowed=True)
         for r in found
         if r is not None and (b := r.budget) is not None
     )
+
+
+def _every(budget: Budget) -> str:
+    return "" if budget.period is None else f" on average over each {budget.period}"
 
 
 def named(verdicts: Iterable[PolicyVerdict]) -> str:
@@ -143,11 +147,12 @@ def _window(pause: Pause) -> str:
     """` from 2026-01-31T22:00:00Z until 2026-01-31T23:00:00Z`; nothing for a hold that began when it was published."""
     if pause.starts_at is None:
         return ""
-    end = "" if pause.until is None else f" until {_utc(pause.until)}"
-    return f" from {_utc(pause.starts_at)}{end}"
+    end = "" if pause.until is None else f" until {utc(pause.until)}"
+    return f" from {utc(pause.starts_at)}{end}"
 
 
-def _utc(at: int) -> str:
+def utc(at: int) -> str:
+    """`2026-01-31T22:00:00Z`, for a sentence."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from schemas.periods import Period
 from streams.kit import ids
 from streams.kit.ledger import MICRO, micro_usd
 from streams.routing.bookings import Booking
@@ -29,12 +30,13 @@ _TENANT: Final = "tenant:"
 class Limit:
     """The budget that counts for a scope, of several the lowest. `name`: its record, `id@version`.
 
-    `healing_micro_usd`: what healing has committed of it, an hour.
+    `healing_micro_usd`: what healing has committed of it, an hour. `period`: over which it is an average (`accrued`).
     """
 
     usd_per_hour: float
     name: str
     healing_micro_usd: int = 0
+    period: Period | None = field(default=None, compare=False)
 
 
 Limits = Mapping[str, Limit]

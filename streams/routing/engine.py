@@ -22,7 +22,7 @@ from streams.routing.rows import JobRows
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import JobRow, Phase, Row, decode, encode, target_keys
 from streams.routing.texts import text_of
-from streams.routing.told import ToldRow, tell_budgets, tell_due, tell_spent
+from streams.routing.told import ToldRow, accrue_all, spent_elsewhere, tell_budgets, tell_due, tell_spent
 from streams.routing.waiting import Freed
 
 __all__ = ["JobRouter", "RoutingLayer"]
@@ -56,7 +56,7 @@ class RoutingLayer:
         view.see(event)
 
     def step(self, rows: Mapping[str, Row], view: Fleet, event: Event, now: int) -> Step[Row]:
-        ledger = Ledger(rows)
+        ledger = Ledger(rows, view.budgets, now)
         jobs, value = Jobs(self.router, view, ledger), event.value
         if isinstance(value, JobRequest):
             jobs.request(value, Occasion(now, event.cause_id, ("request", text_of(value))))
@@ -70,9 +70,11 @@ class RoutingLayer:
         """Jobs whose target may no longer have them pivot; jobs that wait try again when the world may be better."""
         asset_id = health_of(event)
         helps = may_help(event, view)
-        if asset_id is None and not helps.something:
+        if asset_id is None and not helps.something and not spent_elsewhere(event):
             return Step()
-        ledger = Ledger(rows)
+        ledger = Ledger(rows, view.budgets, now)
+        if spent_elsewhere(event) or event.topic == "policies":
+            accrue_all(ledger, view)
         jobs, occasion = Jobs(self.router, view, ledger), Occasion(now, event.cause_id, content_of(event))
         if asset_id is not None:
             self._move(jobs, asset_id, occasion)
@@ -109,7 +111,7 @@ class RoutingLayer:
         return due_at(row) if isinstance(row, JobRow) else None
 
     def on_timer(self, rows: Mapping[str, Row], view: Fleet, key: str, now: int) -> Step[Row]:
-        row, ledger = rows.get(key), Ledger(rows)
+        row, ledger = rows.get(key), Ledger(rows, view.budgets, now)
         jobs = Jobs(self.router, view, ledger)
         if isinstance(row, LeavingRow):
             occasion = Occasion(now, row.cause_id, ("leaving", row.asset_id, now))

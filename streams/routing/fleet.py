@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from schemas.periods import parse
 from schemas.records import Anomaly, Performance, PolicyRecord, Remediation, RemediationStatus, Severity, Spending
 from streams.kit.layer import Event
 from streams.kit.world import World
@@ -131,6 +132,8 @@ class Fleet:
         for record in self.world.policies.values():
             if record.budget is not None:
                 healing = self.world.ledger.spent(record.budget.scope, "healing")
-                found = Limit(record.budget.limit_usd_per_hour, f"{record.id}@{record.version}", healing)
+                period = record.budget.period
+                every = parse(period, record.budget.anchor_at) if period is not None else None
+                found = Limit(record.budget.limit_usd_per_hour, f"{record.id}@{record.version}", healing, every)
                 known = self.budgets.get(record.budget.scope, found)
                 self.budgets[record.budget.scope] = min(known, found)

@@ -8,9 +8,10 @@ from heapq import nsmallest
 
 from streams.kit.layer import Emission, Step
 from streams.routing import learned
+from streams.routing.accrued import AccruedRow, accrued_key, brought, committed
 from streams.routing.away import AwayRow, away_key, home_key
 from streams.routing.bookings import BookedRow, Booking, booked_key, booking_of, changed, quota_key, quota_of
-from streams.routing.budgets import ALL, NO_LIMITS, Limits, scope_of, spends_of, spent_key
+from streams.routing.budgets import ALL, NO_LIMITS, Limit, Limits, scope_of, spends_of, spent_key
 from streams.routing.learned import LearnedRow
 from streams.routing.leaving import LeavingRow, leaving_key, place_of, urgency_of
 from streams.routing.nowhere import Nowhere
@@ -23,8 +24,10 @@ from streams.routing.waiting import Blocked, Freed, Queue
 
 
 class Ledger:
-    def __init__(self, rows: Mapping[str, Row]) -> None:
-        self._rows = rows
+    """`limits` are the budgets of `at` (ms), of which those with a period are accrued."""
+
+    def __init__(self, rows: Mapping[str, Row], limits: Limits = NO_LIMITS, at: int = 0) -> None:
+        self._rows, self._limits, self._at = rows, limits, at
         self._staged: dict[str, Row | None] = {}
         self._emissions: list[Emission] = []
         self.respent: set[str] = set()
@@ -103,15 +106,17 @@ class Ledger:
     def room(self, shares: int, job_id: str | None = None, limits: Limits = NO_LIMITS) -> Room:
         """What one job, or any, may know of bookings."""
         row = self.job(job_id) if job_id is not None else None
-        return Room(self._booked, shares, booking_of(row), quota_of(row), spends_of(row), limits)
+        return Room(self._booked, shares, booking_of(row), quota_of(row), spends_of(row), limits, self.accrued)
 
     def lapse(self, key: str, at: int) -> None:
         """Drops from a row of bookings those that have ended by `at` (ms)."""
         self.nowhere.forget()
         row = self._booked(key)
+        if (scope := scope_of(key)) is not None:
+            self.accrue(scope)
         ends = tuple(end for end in row.ends if end[0] > at) if row is not None else ()
         self._staged[key] = BookedRow(ends) if ends else None
-        if (scope := scope_of(key)) is not None:
+        if scope is not None:
             self.respent.add(scope)
             self._name_teller(None)
 
@@ -119,6 +124,25 @@ class Ledger:
         """What jobs spend of a scope at `at` (ms), micro-USD an hour."""
         row = self._booked(spent_key(scope))
         return round(row.units(at)) if row is not None else 0
+
+    def accrued(self, key: str) -> AccruedRow | None:
+        row = self._get(key)
+        return row if isinstance(row, AccruedRow) else None
+
+    def accrue(self, scope: str) -> None:
+        """Counts what was spent of a scope's period until now, before that is another amount an hour."""
+        limit, key = self._limits.get(scope), accrued_key(scope)
+        row = self.accrued(key)
+        if limit is not None and limit.period is not None:
+            self._staged[key] = brought(row, scope, self._booked(spent_key(scope)), limit, self._at)
+        elif row is not None:
+            self._staged[key] = None
+
+    def committed(self, scope: str, limit: Limit, at: int) -> tuple[int, int]:
+        """(start of the budget's period in ms, micro-USD of it that jobs have spent and booked)."""
+        booked = self._booked(spent_key(scope))
+        start, jobs, _ = committed(self.accrued(accrued_key(scope)), scope, booked, limit, at)
+        return start, jobs
 
     def told(self, scope: str) -> ToldRow | None:
         row = self._get(told_key(scope))
@@ -147,7 +171,10 @@ class Ledger:
 
     def _respend(self, job_id: str, before: tuple[Booking, ...], after: tuple[Booking, ...]) -> None:
         if before != after:
-            self.respent.update(spend.target_id for spend in (*before, *after))
+            changed_scopes = {spend.target_id for spend in (*before, *after)}
+            self.respent |= changed_scopes
+            for scope in sorted(changed_scopes):
+                self.accrue(scope)
             for spend in before:
                 self._rebook(spend, None, spent_key)
             for spend in after:

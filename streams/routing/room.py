@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.records import JobRequest, Priority
-from streams.routing.bookings import BookedRow, Booking, booked_key, quota_key, units_of
-from streams.routing.budgets import NO_LIMITS, Limits, refusal, scopes_of, spent_key
+from streams.routing.accrued import AccruedRow, accrued_key, period_refusal
+from streams.routing.bookings import BookedRow, Booking, booked_key, quota_key, units_of, until
+from streams.routing.budgets import NO_LIMITS, Limit, Limits, refusal, scopes_of, spent_key
 from streams.routing.settings import RoutingSettings
 
 
@@ -23,6 +24,7 @@ class Room:
     own_quota: Booking | None = None
     own_spends: tuple[Booking, ...] = ()
     limits: Limits = field(default_factory=lambda: NO_LIMITS)
+    accrued: Callable[[str], AccruedRow | None] = lambda key: None
 
     @property
     def has_own(self) -> bool:
@@ -44,21 +46,26 @@ class Room:
         """
         if why := self.over_quota(job.tenant, at, settings):
             return "quota", why
-        if why := self.over_budget(job.tenant, cost, at):
+        if why := self.over_budget(job.tenant, cost, at, until(at, settings)):
             return "budget", why
         why = self.full(target_id, capacity, job, at, settings)
         return ("capacity", why) if why else ("", "")
 
-    def over_budget(self, tenant: str | None, cost: float, at: int) -> str:
-        """Why the job would take its tenant, or all, over a budget; empty = it would not."""
+    def over_budget(self, tenant: str | None, cost: float, at: int, ends_at: int) -> str:
+        """Why the job, until `ends_at` (ms), would take its tenant, or all, over a budget; empty = it would not."""
         for scope in scopes_of(tenant) if self.limits else ():
             limit = self.limits.get(scope)
             if limit is not None:
                 own = next((spend for spend in self.own_spends if spend.target_id == scope), None)
-                spent = self._others(spent_key(scope), scope, own, at)
-                if over := refusal(scope, limit, self.shares, spent, cost):
+                if over := self._over(scope, limit, own, cost, at, ends_at):
                     return over
         return ""
+
+    def _over(self, scope: str, limit: Limit, own: Booking | None, cost: float, at: int, ends_at: int) -> str:
+        if limit.period is None:
+            return refusal(scope, limit, self.shares, self._others(spent_key(scope), scope, own, at), cost)
+        booked, accrued = self.row(spent_key(scope)), self.accrued(accrued_key(scope))
+        return period_refusal(accrued, scope, booked, own, limit, self.shares, cost, at, ends_at)
 
     def full(self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings) -> str:
         """Why the target has no room for the job; empty = it has."""

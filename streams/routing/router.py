@@ -175,7 +175,7 @@ def _cost_limits(fleet: Fleet, job: JobRequest) -> dict[str, float]:
     if job.constraints.max_cost_usd_per_hour is not None:
         limits["limit"] = job.constraints.max_cost_usd_per_hour
     for scope in scopes_of(job.tenant):
-        if scope in fleet.budgets:
+        if scope in fleet.budgets and fleet.budgets[scope].period is None:
             limits[f"budget of {scope}"] = fleet.budgets[scope].usd_per_hour
     return limits
 

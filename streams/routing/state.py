@@ -26,6 +26,7 @@ import orjson
 from schemas.records import JobRequest
 from streams.kit import ids
 from streams.routing import learned
+from streams.routing.accrued import AccruedRow
 from streams.routing.away import AwayRow
 from streams.routing.bookings import BookedRow
 from streams.routing.learned import LearnedRow
@@ -89,7 +90,7 @@ class IndexRow:
     job_ids: tuple[str, ...]
 
 
-Row = JobRow | IndexRow | BookedRow | LearnedRow | LeavingRow | AwayRow | TellerRow | ToldRow
+Row = JobRow | IndexRow | BookedRow | LearnedRow | LeavingRow | AwayRow | TellerRow | ToldRow | AccruedRow
 
 
 @lru_cache(maxsize=4096)
@@ -137,6 +138,8 @@ def encode(row: Row) -> bytes:
         return _json({"v": STATE_VERSION, "kind": "away", **asdict(row)})
     if isinstance(row, TellerRow):
         return _json({"v": STATE_VERSION, "kind": "teller", **asdict(row)})
+    if isinstance(row, AccruedRow):
+        return _json({"v": STATE_VERSION, "kind": "accrued", **asdict(row)})
     if isinstance(row, ToldRow):
         return _json({"v": STATE_VERSION, "kind": "told", **asdict(row)})
     fields = dict(zip(_BESIDE_REQUEST, _beside_request(row), strict=True))
@@ -158,6 +161,8 @@ def decode(data: bytes) -> Row:
         return AwayRow(**fields)
     if kind == "teller":
         return TellerRow(**fields)
+    if kind == "accrued":
+        return AccruedRow(**fields)
     if kind == "told":
         return ToldRow(**fields)
     if kind == "index":

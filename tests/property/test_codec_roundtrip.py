@@ -18,7 +18,7 @@ from schemas import avro_form, catalog
 from schemas.codec import decode, encode
 from schemas.errors import DecodeError, EncodeError
 from schemas.json_form import to_json
-from schemas.records import Anomaly, DiscoveryEvent, HealthSignal, HealthSignalBatch, PolicyRecord, Record
+from schemas.records import Anomaly, Budget, DiscoveryEvent, HealthSignal, HealthSignalBatch, PolicyRecord, Record
 from schemas.samples import decode_samples
 from schemas.schema_ids import InMemorySchemaIds
 from schemas.signal_bytes import read_signal
@@ -71,6 +71,8 @@ def of_record(record: type[Record]) -> st.SearchStrategy[Record]:
     fields = {name: of_hint(hints[name], tuple(info.metadata)) for name, info in record.model_fields.items()}
     if record is PolicyRecord:
         return policies(fields)
+    if record is Budget:
+        fields["period"] = st.none() | st.sampled_from(["day", "P1M", "PT36H"])
     if record is DiscoveryEvent:
         fields["asset_id"] = st.none()
         fields["op"] = fields["op"].filter(lambda op: op != "delete")

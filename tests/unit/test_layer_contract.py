@@ -137,7 +137,7 @@ def story() -> Iterator[Event]:
 
     mode = PolicyRecord(id="mode", kind="mode", version="1", mode=ModeRule(mode=AutonomyMode.AUTO), at=T0)
     yield event("policies", "mode", mode, T0)
-    body = Budget(scope="*", limit_usd_per_hour=1e6)
+    body = Budget(scope="*", limit_usd_per_hour=1e6, period="PT1H")
     yield event("policies", "all", PolicyRecord(id="all", kind="budget", version="1", budget=body, at=T0), T0)
     yield found(Op.SNAPSHOT_BEGIN, T0)
     for asset in fleet.assets():

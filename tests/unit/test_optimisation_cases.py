@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -251,6 +252,22 @@ def test_a_budget_that_the_forecast_goes_beyond_is_told_before_it_is_reached() -
     assert sure.to_units <= 13, "the cap holds all the same"
     assert "budget_forecast" not in unsure.evidence
     assert "exceeded" not in unsure.reason
+
+
+def test_the_forecast_of_a_budget_with_a_period_goes_to_its_end() -> None:
+    """10 units of 1 USD/h under a budget of 13 on average, and a load that rises; the day ends 23 h 10 min later."""
+    body = Budget(scope="*", limit_usd_per_hour=13, period="day", anchor_at=T)
+    record = PolicyRecord(id="b", kind="budget", version="1", budget=body, at=T)
+    rise = [(float(t), "a", "utilization", 0.6 + 0.00016 * t) for t in range(0, 3_000, 15)]
+    bench = Bench().see("policies", "b", record).asset(capacity_units=10, cost_usd_per_hour=10).say(rise)
+    told = next(r for r in bench.told() if "budget_forecast" in r.evidence)
+    said = str(told.evidence["budget_forecast"])
+    low, high = (float(x) for x in said.split("now, ")[1].split(" by")[0].split(" to "))
+    hours = (T + 86_400_000 - told.at) / 3_600_000
+    totals = tuple(float(x.replace(",", "")) for x in said.split("which is ")[1].split(" USD")[0].split(" to "))
+    assert totals == (pytest.approx(low * hours, abs=0.2), pytest.approx(high * hours, abs=0.2))
+    end = datetime.fromtimestamp(T / 1000 + 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert f"to the end of its period at {end}, where it has {13 * hours:,.2f} on average" in said
 
 
 def test_what_healing_adds_and_the_registry_does_not_show_yet_counts_against_the_budget() -> None:

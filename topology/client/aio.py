@@ -126,9 +126,11 @@ class AsyncMaestroConductor:
         return await self._call(self._sync.set_mode, mode, **rule, author=author, reason=reason)
 
     async def set_budget(
-        self, scope: str, limit_usd_per_hour: float, *, author: str = "", reason: str = ""
+        self, scope: str, limit_usd_per_hour: float, *, author: str = "", reason: str = "", period: str | None = None
     ) -> PolicyRecord:
-        return await self._call(self._sync.set_budget, scope, limit_usd_per_hour, author=author, reason=reason)
+        return await self._call(
+            self._sync.set_budget, scope, limit_usd_per_hour, author=author, reason=reason, period=period
+        )
 
     async def publish_policies(
         self, files: Path | Mapping[str, str], name: str | None = None, *, author: str = "", reason: str = ""

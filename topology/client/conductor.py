@@ -178,10 +178,12 @@ class MaestroConductor:
         rule = ModeRule(strategy=strategy, tenant=tenant, environment=environment, mode=mode)
         return self.publish_policy(governance.mode(rule, author=author, reason=reason, at=now_ms()))
 
-    def set_budget(self, scope: str, limit_usd_per_hour: float, *, author: str = "", reason: str = "") -> PolicyRecord:
-        return self.publish_policy(
-            governance.budget(scope, limit_usd_per_hour, author=author, reason=reason, at=now_ms())
-        )
+    def set_budget(
+        self, scope: str, limit_usd_per_hour: float, *, author: str = "", reason: str = "", period: str | None = None
+    ) -> PolicyRecord:
+        """With a `period` (day, week, month, an ISO 8601 duration; UTC) the limit is the average over each."""
+        made = governance.budget(scope, limit_usd_per_hour, author=author, reason=reason, at=now_ms(), period=period)
+        return self.publish_policy(made)
 
     def publish_policies(
         self, files: Path | Mapping[str, str], name: str | None = None, *, author: str = "", reason: str = ""

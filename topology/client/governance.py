@@ -59,15 +59,17 @@ def mode(rule: ModeRule, *, author: str, reason: str, at: int) -> PolicyRecord:
     return PolicyRecord(id=identity, kind="mode", version=str(at), author=author, reason=reason, mode=rule, at=at)
 
 
-def budget(scope: str, limit_usd_per_hour: float, *, author: str, reason: str, at: int) -> PolicyRecord:
-    """0 is a limit of 0. ValueError for an unknown scope."""
+def budget(
+    scope: str, limit_usd_per_hour: float, *, author: str, reason: str, at: int, period: str | None = None
+) -> PolicyRecord:
+    """0 is a limit of 0; with a period it is the average over each. ValueError for an unknown scope or period."""
     return PolicyRecord(
         id=_id("budget", checked_scope(scope)),
         kind="budget",
         version=str(at),
         author=author,
         reason=reason,
-        budget=Budget(scope=scope, limit_usd_per_hour=limit_usd_per_hour),
+        budget=Budget(scope=scope, limit_usd_per_hour=limit_usd_per_hour, period=period),
         at=at,
     )
 

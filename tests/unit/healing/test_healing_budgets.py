@@ -171,6 +171,55 @@ def test_an_approval_that_comes_too_late_for_the_budget_is_held_back(make_bench)
     assert told(bench) == []
 
 
+def periodic(bench, usd, period="day"):
+    body = Budget(scope="tenant:acme", limit_usd_per_hour=usd, period=period, anchor_at=bench.T0)
+    record = PolicyRecord(id="b", kind="budget", version="3", budget=body, at=0)
+    bench.view("policies", "b", record)
+
+
+def test_in_a_period_healing_needs_what_its_action_costs_to_the_end_of_it(make_bench):
+    """A day of 48 USD; jobs have 30 of it. At noon a standby of 5 USD/h needs 60, at 21:00 h 15."""
+    for hour, ordered in ((12, False), (21, True)):
+        bench = fleet(make_bench(ONLY_FAILOVER))
+        periodic(bench, 2)
+        record = Spending(
+            layer="routing", scopes=("tenant:acme",), micro_usd_per_hour=0, period_start_at=bench.T0,
+            period_micro_usd=30_000_000, cause_id="c", reason="r", at=bench.T0,
+        )  # fmt: skip
+        bench.view("spending", "p0", record)
+        steps = bench.anomaly(at_s=hour * 3_600)
+        assert ("failover:executing" in bench.statuses(steps)) is ordered
+        said = "48.00 USD from 2023-11-14T22:13:20Z to 2023-11-15T22:13:20Z, spent 30.00 by jobs and 0.00 by healing"
+        assert (f"{said}, 18.00 left, needs 60.00" in str(steps)) is not ordered
+        assert "tenant:acme may cost 2.00 USD/h on average over each day" in str(steps) or not ordered
+
+
+def test_what_jobs_had_of_the_period_before_does_not_count(make_bench):
+    bench = fleet(make_bench(ONLY_FAILOVER))
+    periodic(bench, 6)
+    record = Spending(
+        layer="routing", scopes=("tenant:acme",), micro_usd_per_hour=0, period_start_at=bench.T0 - 86_400_000,
+        period_micro_usd=900_000_000, cause_id="c", reason="r", at=bench.T0 - 1,
+    )  # fmt: skip
+    bench.view("spending", "p0", record)
+    assert "failover:executing" in bench.statuses(bench.anomaly())
+
+
+def test_what_stands_has_spent_of_the_period_since_it_was_told(make_bench):
+    bench = make_bench(HealingSettings(fits=(), min_utility=-1, acting_share=1, storm_share=1))
+    for i in range(2):
+        bench.register(
+            bench.asset(f"svc-{i}", fallback_ids=(f"spare-{i}",)),
+            bench.asset(f"spare-{i}", cost_usd_per_hour=4.0, labels={"standby": "true"}),
+        )
+    periodic(bench, 5)
+    bench.anomaly("svc-0")
+    (told_of,) = bench.spending
+    bench.view("spending", told_of.key, told_of.value)
+    steps = bench.anomaly("svc-1", 3_600 * 12)
+    assert "spent 0.00 by jobs and 96.00 by healing, 24.00 left, needs 48.00" in str(steps)
+
+
 def test_rows_of_before_commit_nothing():
     assert AssetRow.model_validate({"row": "asset", "asset_id": "a"}).spends == ()
 
