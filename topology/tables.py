@@ -83,7 +83,7 @@ LAYERS: tuple[LayerCard, ...] = (
         ("assets", "anomalies", "policies", "remediations", "spending"),
         ("performance", "recommendations"),
         "keeps windows and percentiles, advises on scale and placement",
-        gather_s=0.1,
+        gather_s=0.5,
     ),
     LayerCard(
         "routing",

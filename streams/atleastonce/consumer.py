@@ -108,7 +108,9 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         ledger = self.ledgers.get(tp)
         if ledger is None:
             return
-        known = bisect_left(records, ledger.delivered, key=lambda record: record.offset)
+        known = 0
+        if records and records[0].offset < ledger.delivered:
+            known = bisect_left(records, ledger.delivered, key=lambda record: record.offset)
         self.app.metrics.skipped_duplicates += known
         fresh = records[known:]
         suspect, at = self.app.suspect(tp.topic, tp.partition), 0
@@ -130,6 +132,8 @@ class Consumer(StockConsumer):  # type: ignore[misc]
 
     def _condemned(self, batch: Batch) -> bool:
         suspect = self.app.suspect(batch.topic, batch.partition)
+        if suspect is None:
+            return False
         return poison.condemned(suspect, batch.messages[0].offset, self.app.settings.attempts)
 
     def _deliver(self, tp: TP, batch: Batch) -> None:

@@ -137,7 +137,7 @@ class PartitionFlusher:
         while self._may_flush.is_set() and not self._idle.is_set():
             self._hurry.set()
             self._urgent.set()
-            await _within(self._idle.wait(), 0.05)
+            await _within(self._idle, 0.05)
         return self._idle.is_set()
 
     async def flush(self) -> None:
@@ -233,12 +233,14 @@ class PartitionFlusher:
 async def _until(event: asyncio.Event, at_s: float) -> None:
     """The event, or that time (monotonic), whichever is earlier."""
     wait_s = at_s - time.monotonic()
-    if wait_s > 0 and not event.is_set():
-        await _within(event.wait(), wait_s)
+    if wait_s > 0:
+        await _within(event, wait_s)
 
 
-async def _within(waiter: asyncio.Future[bool] | object, seconds: float) -> None:
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    """As `asyncio.wait_for`, which makes a task of each wait: four of them a flush."""
     try:
-        await asyncio.wait_for(waiter, seconds)  # type: ignore[arg-type]
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return

@@ -68,6 +68,8 @@ class RoutingLayer:
 
     def on_view(self, rows: Mapping[str, Row], view: Fleet, event: Event, now: int) -> Step[Row]:
         """Jobs whose target may no longer have them pivot; jobs that wait try again when the world may be better."""
+        if not rows:
+            return Step()  # neither jobs nor anything kept of them
         asset_id = health_of(event)
         helps = may_help(event, view)
         if asset_id is None and not helps.something and not spent_elsewhere(event):

@@ -18,8 +18,12 @@ from streams.atleastonce.batch import RawMessage
 from streams.kit.layer import Event
 from streams.runtime.ingest import Rules, read_event, refusal
 
-MAX_POLL = 500
-WAITING_CHUNKS = 20
+MAX_POLL = 50
+"""Records shown at once: each may be looked at by every partition of a layer, and nothing else runs meanwhile."""
+FETCH_WAIT_MS = 100
+"""So long may the broker hold back a fetch that finds nothing. What arrives ends it: less only makes it ask more often,
+and six layers have a reader each."""
+WAITING_CHUNKS = 200
 """Chunks handed over but not yet taken in; bounds memory while the loop is busy."""
 POLL_S = 0.05
 
@@ -61,7 +65,7 @@ class ViewReader:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
+            "fetch.wait.max.ms": FETCH_WAIT_MS,
             "fetch.max.bytes": 4_194_304,
             "queued.max.messages.kbytes": 8_192,
         }

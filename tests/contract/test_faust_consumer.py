@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.types import TP
 
 from streams.atleastonce import AtLeastOnceSettings, Metrics, RawMessage, create_app
-from streams.atleastonce.client_thread import patience
+from streams.atleastonce.client_thread import ConsumerThread, patience
 from streams.atleastonce.consumer import Consumer
 from streams.atleastonce.errors import NotStarted
 from streams.atleastonce.ledger import Ledger
@@ -41,6 +42,7 @@ def test_everything_that_we_override_exists_with_these_parameters() -> None:
         (AIOKafkaConsumerThread, "_commit"): ["self", "offsets"],
         (AIOKafkaConsumerThread, "_create_worker_consumer"): ["self", "transport"],
         (AIOKafkaConsumerThread, "getmany"): ["self", "active_partitions", "timeout"],
+        (AIOKafkaConsumerThread, "_fetch_records"): ["self", "consumer", "active_partitions", "timeout", "max_records"],
         (Fetcher, "fetched_records"): ["self", "partitions", "timeout", "max_records"],
     }
     found = {(owner, name): list(inspect.signature(getattr(owner, name)).parameters) for owner, name in wanted}
@@ -72,6 +74,35 @@ async def test_what_we_set_of_a_fetch_is_what_the_client_hands_to_its_fetcher(se
 def test_only_a_layer_that_gathers_lets_messages_wait_for_company() -> None:
     assert patience(AtLeastOnceSettings()) == {"_fetch_max_wait_ms": 500, "_fetch_min_bytes": 1}
     assert patience(AtLeastOnceSettings(gather_s=0.2)) == {"_fetch_max_wait_ms": 200, "_fetch_min_bytes": 65_536}
+
+
+async def test_a_fetch_makes_one_task_in_the_clients_thread() -> None:
+    """Faust's queue of calls makes three more for each, and there are hundreds of fetches a second."""
+    loop, made = asyncio.new_event_loop(), list[Any]()
+
+    def counted(on: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        made.append(coroutine)
+        return asyncio.Task(coroutine, loop=on, **options)
+
+    loop.set_task_factory(counted)  # type: ignore[arg-type]
+    runner = threading.Thread(target=loop.run_forever)
+    runner.start()
+    thread, asked = ConsumerThread.__new__(ConsumerThread), list[Any]()
+
+    async def fetch(*arguments: object, **options: object) -> dict[TP, list[int]]:
+        asked.append((threading.current_thread(), arguments, options))
+        return {IN: [1]}
+
+    client = SimpleNamespace(_max_poll_records=500)
+    thread.__dict__ |= {"thread_loop": loop, "_ensure_consumer": lambda: client, "_fetch_records": fetch}
+    try:
+        assert await thread.getmany({IN}, 0.25) == {IN: [1]}
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        runner.join()
+        loop.close()
+    assert asked == [(runner, (client, {IN}), {"timeout": 0.25, "max_records": 500})]
+    assert len(made) == 1
 
 
 async def test_the_consumer_is_made_by_the_event_loop_alone(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
-from streams.atleastonce.batch import Batch, RawMessage
+from streams.atleastonce.batch import Batch, Message, RawMessage
+from streams.atleastonce.fetched import Fetched
 from streams.runtime.ingest import STEP_BYTES, steps_of
 
 
@@ -23,8 +26,12 @@ def batch(*sizes: int) -> Batch:
         ([0, STEP_BYTES + 5, 1], [2, 1]),
     ],
 )
-def test_steps_hold_every_message_once_and_in_order(sizes: list[int], lengths: list[int]) -> None:
-    whole = batch(*sizes)
+@pytest.mark.parametrize("form", [list, Fetched.of])
+def test_steps_hold_every_message_once_and_in_order(
+    sizes: list[int], lengths: list[int], form: Callable[[Sequence[Message]], Sequence[Message]]
+) -> None:
+    plain = batch(*sizes)
+    whole = Batch(plain.topic, plain.partition, form(plain.messages))
     steps = list(steps_of(whole))
     assert [len(step.messages) for step in steps] == lengths
     assert [m for step in steps for m in step.messages] == list(whole.messages)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.records import Capability, Performance, RegisteredAsset
-from streams.kit.layer import Event
+from streams.kit.layer import Event, Step
 from streams.routing.columns import Columns
 from streams.routing.fleet import Fleet
 
@@ -200,3 +200,17 @@ def test_a_view_built_from_nothing_but_tombstones_is_empty():
         view.see(Event(topic, "x", None, 0, "cause"))
     view.see(Event("performance", "x", Performance(asset_id="x", at=0, window_s=1, samples=1), 0, "cause"))
     assert len(view.columns) == 0
+
+
+class Unasked(dict[str, object]):
+    """Rows that nobody looks for."""
+
+    def get(self, key, default=None):
+        raise AssertionError(f"looked for {key}")
+
+
+def test_a_partition_without_jobs_looks_for_none(rig):
+    """Each record about an asset was looked up some 36 times in every partition, jobs or not."""
+    rig.asset("a")
+    record = rig.view.world.assets["a"]
+    assert rig.layer.on_view(Unasked(), rig.view, Event("assets", "a", record, rig.at, "x"), rig.at) == Step()
