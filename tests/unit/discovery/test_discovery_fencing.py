@@ -56,3 +56,15 @@ def test_the_next_old_epoch_is_told_too(story):
     for epoch in (5, 5, 7, 7):
         say(s, Op.UPSERT, 1, epoch, asset=Asset(id="z"))
     assert len(s.told("warned")) == 2
+
+
+def test_a_source_that_is_no_more_is_stale_until_a_person_says_twice_that_it_has_nothing(story):
+    s = story()
+    for number in range(3):
+        listed(s, number * 60, 6, f"own-{number}", "a", "b", "c")
+    s.wait_until(30 * 86_400)
+    assert {row.state.value for row in s.registry.values()} == {"stale"}
+    listed(s, 30 * 86_400 + 1, None, "retired-1")
+    assert s.registry.keys() == {"a", "b", "c"}
+    listed(s, 30 * 86_400 + 2, None, "retired-2")
+    assert s.registry == {}
