@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,10 @@ def discovery(
         list[int] | None,
         typer.Option(min=0, help="Of one source; again for growth. Else 10,000 and 100,000; 0 = none."),
     ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(help="Of a real cluster to use: its namespace `maestro-bench` is made, filled and deleted."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """ms from a change in a watched cluster to `lifecycle-events`; then time, CPU and memory of many assets of a file.
@@ -33,6 +38,6 @@ def discovery(
     if services < changes:
         raise Misused(f"--services {services}: each of the {changes} changes needs one of its own")
     try:
-        show(run.figures(services, changes, rate, assets or [10_000, 100_000]), as_json, run.text)
+        show(run.figures(services, changes, rate, assets or [10_000, 100_000], kubeconfig), as_json, run.text)
     except SideError as error:
         raise Refused(str(error)) from error

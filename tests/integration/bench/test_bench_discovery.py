@@ -16,8 +16,10 @@ def test_changes_and_two_listings_are_measured() -> None:
     command = [sys.executable, "-m", "topology", "bench", "discovery", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=260, check=False)
     assert done.returncode == 0, done.stderr
-    change, listing, again = map(json.loads, done.stdout.splitlines())
-    assert [row["what"] for row in (change, listing, again)] == ["change", "listing", "again"]
+    cluster, change, listing, again = map(json.loads, done.stdout.splitlines())
+    assert [row["what"] for row in (cluster, change, listing, again)] == ["cluster", "change", "listing", "again"]
+    assert cluster["assets"] == 40
+    assert 0 < cluster["merge_s"] < cluster["s"]
     assert change["count"] == 30
     assert 0 <= change["p50_ms"] <= change["most_ms"] < 10_000
     assert 0 < listing["merge_s"] < listing["s"]

@@ -38,6 +38,9 @@ class Cluster(ThreadingHTTPServer):
         """Gives the time (ms) just before the change is to be seen."""
         return self._change("MODIFIED" if name in self.services else "ADDED", name, revision)
 
+    def asset_id(self, name: str) -> str:
+        return asset_id(name)
+
     def delete(self, name: str) -> int:
         return self._change("DELETED", name, 0)
 
@@ -61,11 +64,14 @@ class Cluster(ThreadingHTTPServer):
         return path
 
 
+def names_of(services: int) -> list[str]:
+    return [f"svc-{number:06d}" for number in range(services)]
+
+
 @contextmanager
 def cluster(services: int) -> Iterator[Cluster]:
     server = Cluster()
-    for number in range(services):
-        name = f"svc-{number:06d}"
+    for name in names_of(services):
         server.services[name] = _service(name, 0, 1)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:

@@ -78,7 +78,7 @@ def rows(assets: int) -> list[dict[str, object]]:
         _until(at_work, uses, lambda: len(at_work.told.assets) >= assets, "the first listing")
         merged_at = max(at_work.told.assets.values())
         whole = {"s": (merged_at - begun_at) / 1000, "merge_s": (merged_at - at_work.told.spoken[0]) / 1000}
-        first = {"what": "listing", "assets": assets, **whole, **_used(uses, assets, {})}
+        first = {"what": "listing", "assets": assets, **whole, **used_by(uses, assets, {})}
         first["load_average"] = load_average()
         before = {"worker": at_work.worker.cpu_s()}
         _until(at_work, uses, lambda: len(at_work.told.assets) > assets, "the second listing")
@@ -86,7 +86,7 @@ def rows(assets: int) -> list[dict[str, object]]:
         again_s = (max(at_work.told.assets.values()) - max(again_at, merged_at)) / 1000
         again = {"what": "again", "assets": assets, "merge_s": again_s}
         # The second listing may be handed over before the first is merged: what it cost discover is not told apart.
-        again |= _used({"worker": at_work.worker}, assets, before)
+        again |= used_by({"worker": at_work.worker}, assets, before)
         return [first, {**again, "load_average": load_average()}]
 
 
@@ -98,7 +98,7 @@ def _until(at_work: Lab, uses: Mapping[str, Used], holds: Callable[[], bool], wh
     at_work.told.until(holds, STUCK_S, what, look)
 
 
-def _used(uses: Mapping[str, Used], assets: int, before: Mapping[str, float]) -> dict[str, float]:
+def used_by(uses: Mapping[str, Used], assets: int, before: Mapping[str, float]) -> dict[str, float]:
     """CPU us an asset since `before`, and MiB resident at most."""
     found: dict[str, float] = {}
     for name, used in uses.items():

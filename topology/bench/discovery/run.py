@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from topology.bench.discovery import changes, growth
 
 TEXTS = {
+    "cluster": "{assets:,} services of a cluster: all on `assets` {s:.1f} s after the start of discover, "
+    "{merge_s:.1f} s after its first word; {uses}; load average {load_average:.1f}",
     "listing": "{assets:,} assets of one source: all on `assets` {s:.1f} s after the start of discover, "
     "{merge_s:.1f} s after its first word; {uses}; load average {load_average:.1f}",
     "again": "{assets:,} assets listed again, one more: {merge_s:.1f} s; worker {worker_cpu_us:.0f} us CPU an asset, "
@@ -22,10 +25,12 @@ USES = (
 )
 
 
-def figures(services: int, count: int, per_s: float, assets: Sequence[int]) -> Iterator[dict[str, object]]:
-    """`count` changes, 0 = none. Raises SideError."""
+def figures(
+    services: int, count: int, per_s: float, assets: Sequence[int], config: Path | None = None
+) -> Iterator[dict[str, object]]:
+    """`count` changes, 0 = none, in the cluster that `config` names, None = one of its own. Raises SideError."""
     if count:
-        yield changes.figures(services, count, per_s)
+        yield from changes.figures(services, count, per_s, config)
     found: list[dict[str, object]] = []
     for number in sorted(set(assets) - {0}):
         for row in growth.rows(number):
