@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.records import Anomaly, AnomalyState, RemediationStatus
+from streams.healing.confirming import UNCONFIRMED
 from streams.healing.desk import Desk, tell
 from streams.healing.draft import action_key, incident_key
 from streams.healing.grouping import waiting_downstream
@@ -13,7 +14,7 @@ from streams.healing.pools import pool_of
 from streams.healing.ranking import SEVERITY_WEIGHT, at_least
 from streams.healing.settings import milliseconds
 from streams.healing.state import IncidentRow, IncidentState
-from streams.healing.verification import on_look, resolve
+from streams.healing.verification import on_look, resolve, watched_id
 
 _RECONSIDERED = ("no_strategy",)
 
@@ -41,8 +42,9 @@ def _opened(desk: Desk, anomaly: Anomaly) -> None:
 
 def _changed(desk: Desk, row: IncidentRow, anomaly: Anomaly) -> None:
     worse = SEVERITY_WEIGHT[anomaly.severity] > SEVERITY_WEIGHT[row.anomaly.severity]
+    reconsidered = row.held_by == UNCONFIRMED or (worse and row.held_by in _RECONSIDERED)
     row = desk.draft.put_incident(row.model_copy(update={"anomaly": anomaly}))
-    if worse and row.state is IncidentState.SUPPRESSED and row.held_by in _RECONSIDERED:
+    if reconsidered and row.state is IncidentState.SUPPRESSED:
         diagnose(desk, row)
 
 
@@ -63,15 +65,18 @@ def on_closed(desk: Desk, row: IncidentRow, why: str) -> None:
     else:
         resolve(desk, row)
         _wake_joined(desk, row)
-    _look_at_lease_holder(desk, row)
+    _look_at_lease_holders(desk, row)
 
 
-def _look_at_lease_holder(desk: Desk, closed: IncidentRow) -> None:
-    """The asset may be healthy now, which is what the incident that holds its lease is waiting for."""
-    lease = desk.draft.asset(closed.asset_id).lease
-    holder = desk.draft.incident(lease.incident_id) if lease is not None else None
-    if holder is not None and holder.id != closed.id and holder.state is IncidentState.VERIFYING:
-        on_look(desk, holder)
+def _look_at_lease_holders(desk: Desk, closed: IncidentRow) -> None:
+    """The asset may be healthy now, which is what the incident that holds its lease, or failed over to it, waits for."""
+    for asset_id in dict.fromkeys((closed.asset_id, *sorted(desk.draft.pool(closed.pool).acting))):
+        lease = desk.draft.asset(asset_id).lease
+        holder = desk.draft.incident(lease.incident_id) if lease is not None else None
+        if holder is None or holder.id == closed.id or holder.state is not IncidentState.VERIFYING:
+            continue
+        if closed.asset_id in (asset_id, watched_id(desk, holder)):
+            on_look(desk, holder)
 
 
 def _wake_joined(desk: Desk, ended: IncidentRow) -> None:

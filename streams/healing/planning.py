@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from schemas.records import AutonomyMode, RemediationStatus, Scalar
 from streams.healing.affording import refused
+from streams.healing.confirming import waits_for_more
 from streams.healing.desk import Desk, seconds, tell, with_plan, with_policies
 from streams.healing.draft import action_key
 from streams.healing.grouping import SYMPTOM, Root, bind, root_at_work, root_told
@@ -38,6 +39,8 @@ def diagnose(desk: Desk, incident: IncidentRow) -> None:
     holder = lease_holder(desk, row)
     if holder is not None:
         _join(desk, row, holder)
+        return
+    if waits_for_more(desk, row):
         return
     root = root_at_work(desk, row)
     if root is not None:

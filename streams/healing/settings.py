@@ -73,6 +73,13 @@ class HealingSettings(BaseModel):
         le=604_800,
         description="s a series must have been seen before its first change ever may page; 0 = any",
     )
+    confirm_intervals: float = Field(
+        2.5,
+        ge=0,
+        le=1000,
+        description="sampling intervals that a spike or drop below critical must last before it is acted on; 0 = none "
+        "[one sample is closed after two normal ones; once_after of Ansible EDA]",
+    )
     default_mode: AutonomyMode = Field(AutonomyMode.AUTO, description="autonomy where no mode record matches")
     fits: tuple[Fit, ...] = Field(DEFAULT_FITS, description="which anomalies each strategy is meant for")
     traits: dict[str, Traits] = Field(DEFAULT_TRAITS, description="cost and blast radius per strategy id")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from streams.healing import intake, verification
+from streams.healing.confirming import UNCONFIRMED
 from streams.healing.desk import Desk
 from streams.healing.holding import put_aside
 from streams.healing.planning import diagnose, give_up
 from streams.healing.state import AT_WORK, IncidentRow, IncidentState
 
-RETRIED = ("storm", "cap", "budget", "cooldown", "pause")
+RETRIED = (UNCONFIRMED, "storm", "cap", "budget", "cooldown", "pause")
 """Guards whose end is a time; the other reasons of a suppression last until the incident closes."""
 
 

@@ -18,6 +18,7 @@ from streams.healing.ports import INTERRUPTED, REFUSED
 from streams.healing.settings import PAGE, milliseconds
 from streams.healing.state import Drain, IncidentRow, IncidentState
 
+LEAST_LOOK_MS = 1_000
 _MAY_STAND = "; it may stand, and is undone once {} is well"
 
 
@@ -123,10 +124,12 @@ def on_look(desk: Desk, row: IncidentRow) -> None:
 
 
 def _next_look(desk: Desk, row: IncidentRow) -> int:
+    """While the watched asset is ill it is looked at now and then: nobody tells of the health of another pool's."""
     since = _healthy_since(desk, row)
     if since is not None:
         return max(since + milliseconds(desk.settings.healthy_for_s), desk.now + 1)
-    return max(_deadline(desk, row), desk.now + 1)
+    again = desk.now + max(milliseconds(desk.settings.healthy_for_s), LEAST_LOOK_MS)
+    return max(min(_deadline(desk, row), again), desk.now + 1)
 
 
 def _deadline(desk: Desk, row: IncidentRow) -> int:

@@ -224,3 +224,25 @@ def test_the_control_loop_closes_over_the_executors_ledger(make_bench, bench):
         ("remediations", "succeeded"),
         ("remediations", "verified"),
     ]
+
+
+def test_h7_a_destination_that_gets_well_later_proves_the_action_30_s_after_that(make_bench):
+    """It was ill for a moment when the action had succeeded: the proof, and with it the asset, waited for 60 s."""
+    bench = make_bench().golden()
+    order = bench.anomaly(at_s=0)[-1]
+    bench.anomaly("svc-beta", 0.5, incident_id="moment", severity=Severity.MEDIUM, metric="disk")
+    bench.outcome(order, 1)
+    bench.close("svc-beta", 2, incident_id="moment", metric="disk")
+    assert bench.statuses(bench.advance(32)) == ["failover:verified"]
+
+
+def test_h7_a_destination_in_another_pool_is_looked_at_again_as_well(make_bench):
+    bench = make_bench()
+    bench.register(
+        bench.asset("a", fallback_ids=("b",), labels={"pool": "one"}), bench.asset("b", labels={"pool": "two"})
+    )
+    order = bench.anomaly("a", 0)[-1]
+    bench.anomaly("b", 0.5, severity=Severity.MEDIUM, metric="disk")
+    bench.outcome(order, 1)
+    bench.close("b", 2, metric="disk")
+    assert bench.statuses(bench.advance(32)) == ["failover:verified"]

@@ -22,6 +22,11 @@ def medium(bench) -> str:
     return bench.statuses(told)[-1] if told else "nothing"
 
 
+def one_sample(bench) -> str:
+    evidence = {"history_s": 60.0, "history_samples": 60}
+    return bench.statuses(bench.anomaly(severity=Severity.HIGH, evidence=evidence))[-1]
+
+
 def unfit(bench) -> str:
     return bench.statuses(bench.anomaly(severity=Severity.MEDIUM, metric="disk"))[-1]
 
@@ -204,6 +209,7 @@ CASES = [
     ({"default_mode": AutonomyMode.OBSERVE}, first_status),
     ({"fits": (Fit(strategy="failover", metrics=("error*",)),)}, first_status),
     ({"traits": {"failover": Traits(cost=1, blast_radius=1)}}, first_status),
+    ({"confirm_intervals": 0}, one_sample),
     ({"prior_successes": 9}, expected_success),
     ({"prior_failures": 1.5}, expected_success),
     ({"min_utility": 0.9}, first_status),

@@ -1,0 +1,49 @@
+"""One sample is no reason to act: a spike or drop below critical must last, get worse or turn into another kind.
+
+Telemetry closes a spike after two normal samples, so that what is still open after two and a half sampling intervals
+had another abnormal one. The interval is the series' own, from the anomaly's evidence.
+"""
+
+from __future__ import annotations
+
+from schemas.records import AnomalyKind, RemediationStatus, Severity
+from streams.healing.desk import Desk, seconds, tell
+from streams.healing.settings import milliseconds
+from streams.healing.state import IncidentRow, IncidentState
+
+UNCONFIRMED = "unconfirmed"
+"""Guard of an incident that waits for more than its one sample."""
+_OF_ONE_SAMPLE = (AnomalyKind.SPIKE, AnomalyKind.DROP)
+
+
+def waits_for_more(desk: Desk, row: IncidentRow) -> bool:
+    """Puts an incident of one sample off until it would be confirmed; told once. False = it may be acted on."""
+    confirmed_at, told = _confirmed_from(desk, row), row.held_by == UNCONFIRMED
+    if confirmed_at <= desk.now:
+        return False
+    nothing = {"strategy": "", "actions": (), "policies": (), "obligations": (), "action_id": ""}
+    update = {"state": IncidentState.SUPPRESSED, "held_by": UNCONFIRMED, "due_at": confirmed_at, **nothing}
+    row = desk.draft.put_incident(row.model_copy(update=update))
+    if not told:
+        a = row.anomaly
+        what = f"one sample of a {a.severity} {a.kind} of {a.metric} on {row.asset_id} is no reason to act"
+        reason = f"held back until confirmed: {what}; looked at again in {seconds(confirmed_at - desk.now)}"
+        tell(desk, row, RemediationStatus.SUPPRESSED, reason)
+    return True
+
+
+def _confirmed_from(desk: Desk, row: IncidentRow) -> int:
+    """Event time ms from which the incident may be acted on; 0 = at once."""
+    anomaly = row.anomaly
+    interval_s = _interval_s(row)
+    if interval_s is None or anomaly.severity is Severity.CRITICAL or anomaly.kind not in _OF_ONE_SAMPLE:
+        return 0
+    return anomaly.at + milliseconds(desk.settings.confirm_intervals * interval_s)
+
+
+def _interval_s(row: IncidentRow) -> float | None:
+    """Between two samples of the series, on average; None = not known."""
+    seen_s, samples = (row.anomaly.evidence.get(name) for name in ("history_s", "history_samples"))
+    if not isinstance(seen_s, int | float) or not isinstance(samples, int | float) or samples < 1:
+        return None
+    return seen_s / samples

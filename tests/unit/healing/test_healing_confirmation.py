@@ -1,0 +1,60 @@
+"""One sample of a spike below critical is no reason to act: it must last, or get worse."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.records import AnomalyKind, AnomalyState, RemediationStatus, Severity
+from streams.healing.settings import HealingSettings
+
+SEEN = {"history_s": 60.0, "history_samples": 600}
+"""Telemetry each 100 ms: two and a half intervals are 250 ms."""
+SPIKE = {"severity": Severity.HIGH, "kind": AnomalyKind.SPIKE, "evidence": SEEN}
+
+
+def test_a_high_spike_that_is_over_after_two_samples_is_not_acted_on(bench):
+    (told,) = bench.anomaly(**SPIKE)
+    assert told.status is RemediationStatus.SUPPRESSED
+    assert told.reason == (
+        "held back until confirmed: one sample of a high spike of latency_ms on svc-alpha is no reason to act; "
+        "looked at again in 0.25 s"
+    )
+    bench.restart_worker()
+    assert bench.close(at_s=0.2, evidence=SEEN) == []
+    assert bench.advance(1000) == []
+    assert not any("cooldown" in key for key in bench.partition.rows)
+
+
+def test_one_that_lasts_is_acted_on_250_ms_later(bench):
+    bench.anomaly(**SPIKE)
+    assert bench.advance(0.249) == []
+    assert bench.statuses(bench.advance(0.25)) == ["failover:planned", "failover:executing"]
+
+
+@pytest.mark.parametrize("change", [{"severity": Severity.CRITICAL}, {"kind": AnomalyKind.SHIFT}])
+def test_one_that_gets_worse_or_is_no_spike_any_more_is_acted_on_at_once(bench, change):
+    bench.anomaly(**SPIKE)
+    told = bench.anomaly(at_s=0.1, **{**SPIKE, "state": AnomalyState.CHANGED, **change})
+    assert bench.statuses(told) == ["failover:planned", "failover:executing"]
+
+
+@pytest.mark.parametrize("change", [{"severity": Severity.CRITICAL}, {"kind": AnomalyKind.SHIFT}, {"evidence": {}}])
+def test_what_is_critical_or_lasting_or_of_unknown_rate_is_acted_on_at_once(bench, change):
+    assert bench.statuses(bench.anomaly(**{**SPIKE, **change})) == ["failover:planned", "failover:executing"]
+
+
+def test_confirmation_can_be_turned_off(make_bench):
+    bench = make_bench(HealingSettings(confirm_intervals=0)).golden()
+    assert bench.statuses(bench.anomaly(**SPIKE)) == ["failover:planned", "failover:executing"]
+
+
+def test_moments_of_slowness_take_no_share_of_the_pool_from_a_server_that_is_killed(make_bench):
+    """Of twenty servers two may be acted on at once: three that were slow for a moment took both, and their cooldown."""
+    bench = make_bench()
+    for number in range(20):
+        bench.register(bench.asset(f"web-{number}", labels={"pool": "web"}, fallback_ids=("web-19",)))
+    for number in range(3):
+        bench.anomaly(f"web-{number}", 0, **SPIKE)
+    for number in range(3):
+        bench.close(f"web-{number}", 0.2, evidence=SEEN)
+    assert bench.statuses(bench.anomaly("web-5", 0.3, evidence=SEEN)) == ["failover:planned", "failover:executing"]
