@@ -69,7 +69,7 @@ def on_closed(desk: Desk, row: IncidentRow, why: str) -> None:
 
 
 def _look_at_lease_holders(desk: Desk, closed: IncidentRow) -> None:
-    """The asset may be healthy now, which is what the incident that holds its lease, or failed over to it, waits for."""
+    """The asset may be healthy now: what the incident that holds its lease waits for, or one that failed over to it."""
     for asset_id in dict.fromkeys((closed.asset_id, *sorted(desk.draft.pool(closed.pool).acting))):
         lease = desk.draft.asset(asset_id).lease
         holder = desk.draft.incident(lease.incident_id) if lease is not None else None

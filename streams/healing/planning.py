@@ -165,8 +165,7 @@ def _proceed(desk: Desk, row: IncidentRow, plan: Plan, mode: AutonomyMode, appro
 
 
 def _await_approval(desk: Desk, row: IncidentRow) -> None:
-    given = approval(desk.world, row.action_id, desk.now)
-    if given is not None:
+    if (given := approval(desk.world, row.action_id, desk.now)) is not None:
         settle_approval(desk, row, given.approved, given.by)
         return
     ttl_ms = milliseconds(desk.settings.approval_ttl_s)
@@ -198,8 +197,7 @@ def _nothing_left(desk: Desk, row: IncidentRow, ranking: Ranking) -> None:
         strategy, until = ranking.cooling[0]
         left = seconds(until - desk.now)
         hold = Hold("cooldown", f"{strategy.id} acted on {row.asset_id} and cools down for another {left}", until)
-        held_row = _without_plan(row, strategy.id)
-        if suppress(desk, held_row, hold, ranking.evidence()):
+        if suppress(desk, _without_plan(row, strategy.id), hold, ranking.evidence()):
             return
     drain = desk.draft.asset(row.asset_id).drain
     if drain is not None and drain.destination_id and not (drain.doubtful or row.acted):
@@ -223,9 +221,8 @@ def _untold(desk: Desk, row: IncidentRow) -> str | None:
         return None
     if seen_s >= settings.page_after_rest_s:
         return None
-    return (
-        f"it had been seen for {seen_s:g} s only and never to change ({settings.page_after_rest_s:g} s are asked for)"
-    )
+    asked = f"({settings.page_after_rest_s:g} s are asked for)"
+    return f"it had been seen for {seen_s:g} s only and never to change {asked}"
 
 
 def page(desk: Desk, row: IncidentRow, why: str, evidence: dict[str, Scalar] | None = None) -> None:

@@ -18,7 +18,12 @@ def healing(
     kills: Annotated[
         int | None, typer.Option(min=1, help="Instead: so many kill -9 of the healing and executor workers.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="With --kills: of the moments of the kills.")] = 6,
+    hours: Annotated[
+        float | None, typer.Option(min=0.1, help="Instead: so many hours of made telemetry, in event time.")
+    ] = None,
+    every_s: Annotated[float, typer.Option(min=0.05, help="With --hours: s between two samples of a series.")] = 1.0,
+    flap_s: Annotated[float, typer.Option(min=1.0, help="s that one server flaps for.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="With --kills: of the kills' moments; with --hours: of the samples.")] = 6,
     as_json: AsJson = False,
 ) -> None:
     """Faults in a pool of real HTTP servers behind HAProxy: ms to detected, decided, effected, verified; lost requests.
@@ -28,19 +33,23 @@ def healing(
 
     With --kills: at each step between planned and verified one of the two workers is killed; ends with 1 if an effect
     happened twice or was lost. Needs none of those.
+
+    With --hours: actions an asset-hour under default settings: servers that are well, noisy or flapping, and a storm.
     """
+    from topology.bench.healing import event_time, pool, run, sides
     from topology.bench.healing import kills as killing
-    from topology.bench.healing import pool, run, sides
 
     logging.basicConfig(level=logging.ERROR)
-    if kills is not None and side:
-        raise Misused("--kills has no --side")
+    if sum((kills is not None, hours is not None, bool(side))) > 1:
+        raise Misused("one of --side, --kills and --hours is possible")
     wanted = side or list(sides.SIDES)
     if unknown := sorted(set(wanted) - set(sides.SIDES)):
         raise Misused(f"--side {unknown[0]}: one of {', '.join(sides.SIDES)} is needed")
     try:
-        if kills is None:
-            show(run.figures(wanted, faults), as_json, run.text)
+        if hours is not None:
+            show(event_time.figures(hours, every_s, seed=seed), as_json, event_time.text)
+        elif kills is None:
+            show(run.figures(wanted, faults, flap_s), as_json, run.text)
         elif killing.broken(show(killing.figures(kills, seed), as_json, killing.text)):
             raise Refused("an effect happened twice, was lost, or had two outcomes: see the rows")
     except pool.BenchError as error:

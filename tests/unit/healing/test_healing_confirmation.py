@@ -49,7 +49,7 @@ def test_confirmation_can_be_turned_off(make_bench):
 
 
 def test_moments_of_slowness_take_no_share_of_the_pool_from_a_server_that_is_killed(make_bench):
-    """Of twenty servers two may be acted on at once: three that were slow for a moment took both, and their cooldown."""
+    """Of twenty servers two may be acted on at once: three that were slow for a moment took both places."""
     bench = make_bench()
     for number in range(20):
         bench.register(bench.asset(f"web-{number}", labels={"pool": "web"}, fallback_ids=("web-19",)))

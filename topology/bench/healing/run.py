@@ -24,9 +24,8 @@ from topology.bench.watched import child
 
 POOL_SIZE = 20
 RATE = 200.0
-WARM_SAMPLES, FEWEST_WARM_S = 40, 45.0
-"""Longer than the cooldown and the storm's wait of what the start of all these processes set off."""
-FLAP_S, FLAP_EVERY_S = 30.0, 2.0
+WARM_SAMPLES, FEWEST_WARM_S = 40, 15.0
+FLAP_EVERY_S = 2.0
 STORM_S = 15.0
 AFTERMATH_S = 5.0
 """After a fault, for which an incident of the same server still counts as its."""
@@ -41,14 +40,14 @@ class Struck:
     end: float
 
 
-def figures(sides: Sequence[str], faults: int) -> Iterator[dict[str, object]]:
+def figures(sides: Sequence[str], faults: int, flap_s: float = 30.0) -> Iterator[dict[str, object]]:
     """Rows of every side. Raises BenchError if a program that it needs is missing."""
     for name in sides:
         with tempfile.TemporaryDirectory(prefix="maestro-bench-") as folder:
-            yield from _side(SIDES[name], Path(folder), faults)
+            yield from _side(SIDES[name], Path(folder), faults, flap_s)
 
 
-def _side(side: Side, folder: Path, faults: int) -> Iterator[dict[str, object]]:
+def _side(side: Side, folder: Path, faults: int, flap_s: float) -> Iterator[dict[str, object]]:
     with ExitStack() as stack:
         pool = stack.enter_context(running_pool(folder, POOL_SIZE, side.checks))
         broker = stack.enter_context(looked_after(side, pool, folder))
@@ -61,7 +60,7 @@ def _side(side: Side, folder: Path, faults: int) -> Iterator[dict[str, object]]:
         for kind in ("all", *KINDS):
             yield _row(side, kind, [s for s in struck if kind in ("all", s.kind)], watcher.seen, load)
         if side.telemetry_s:
-            yield _flapping(pool, side, watcher.seen, load)
+            yield _flapping(pool, side, watcher.seen, load, flap_s)
             yield _storm(pool, side, watcher.seen, load)
         watcher.stop()
 
@@ -122,16 +121,17 @@ def _held(struck: Sequence[Struck], seen: Seen) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _flapping(pool: Pool, side: Side, seen: Seen, load: Load) -> dict[str, object]:
+def _flapping(pool: Pool, side: Side, seen: Seen, load: Load, flap_s: float) -> dict[str, object]:
     asset, begun = pool.names[-1], time.time()
-    while time.time() - begun < FLAP_S:
+    while time.time() - begun < flap_s:
         for kind in ("error", "none"):
             pool.strike(asset, kind)
             time.sleep(FLAP_EVERY_S)
     end = time.time()
     orders = [at for at, name in seen.out if name == asset and begun <= at < end]
     row: dict[str, object] = {"side": side.name, "label": side.label, "what": "flapping", "seconds": end - begun}
-    return row | {"drains": len(orders), "failed": load.count("failed", begun, end)}
+    row |= {"drains": len(orders), "drains_an_hour": len(orders) * 3600.0 / (end - begun)}
+    return row | {"failed": load.count("failed", begun, end)}
 
 
 def _storm(pool: Pool, side: Side, seen: Seen, load: Load) -> dict[str, object]:
@@ -161,7 +161,10 @@ def cuts(ms: Sequence[float]) -> dict[str, object]:
 
 def text(row: Mapping[str, Any]) -> str:
     if row["what"] == "flapping":
-        return "{label}: flapping for {seconds:.0f} s: {drains} drains, {failed} requests failed".format(**row)
+        return (
+            "{label}: flapping for {seconds:.0f} s: {drains} drains ({drains_an_hour:.0f} an asset-hour), "
+            "{failed} requests failed"
+        ).format(**row)
     if row["what"] == "half the pool":
         return (
             "{label}: {ill} of 20 ill for {seconds:.0f} s: {drained} drained (at most {most_acted_on_at_once} acted "
