@@ -7,8 +7,8 @@ of equal standing disagree the more cautious one counts, so that the answer neve
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
+from schemas.cloudevents import rfc3339
 from schemas.records import Approval, Asset, AutonomyMode, Budget, ModeRule, Pause, PolicyRecord, PolicyVerdict
 from streams.kit.world import World
 
@@ -153,7 +153,7 @@ def _window(pause: Pause) -> str:
 
 def utc(at: int) -> str:
     """`2026-01-31T22:00:00Z`, for a sentence."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{rfc3339(at)[:19]}Z"
 
 
 def _standing_of_pause(record: PolicyRecord) -> tuple[int, bool, str]:

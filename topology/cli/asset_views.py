@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import orjson
 
 from schemas.json_form import to_json
 from schemas.records import RegisteredAsset, SourceState
+from topology.cli.output import clock
 
 Registry = Mapping[str, RegisteredAsset]
 _APART = ("id", "provenance", "sources", "conflicts", "state", "version_hash", "aliases", "depends_on")
@@ -77,6 +77,6 @@ def _named(target: str, registry: Registry) -> str:
 
 
 def _source(source: SourceState) -> str:
-    at = datetime.fromtimestamp(source.fresh_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    at = f"{clock(source.fresh_at).partition('.')[0]} UTC"
     how = [*(["stale"] if source.stale else []), *([] if source.complete else ["no whole listing yet"])]
     return f"{source.source}, confirmed {at}" + (f" ({', '.join(how)})" if how else "")

@@ -9,6 +9,7 @@ A template takes the text of fields in braces, of inner ones with a dot. All sca
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal
@@ -35,14 +36,15 @@ class MappingError(ValueError):
     """A mapping or a row that cannot be used; the message names the file or the row, and the field."""
 
 
-def parts_of(template: str) -> list[tuple[str, str]]:
-    """Text and the field that follows it, "" = none. Raises ValueError."""
+@lru_cache(maxsize=1024)
+def parts_of(template: str) -> tuple[tuple[str, str], ...]:
+    """Text and the field that follows it, "" = none. Raises ValueError. Each row asks for the same few templates."""
     parts = []
     for text, field, form, conversion in Formatter().parse(template):
         if field == "" or form or conversion:
             raise ValueError(f"{template!r}: a field is its name in braces, such as {{name}}")
         parts.append((text, field or ""))
-    return parts
+    return tuple(parts)
 
 
 def _readable(template: str) -> str:
