@@ -9,7 +9,7 @@ target=$(mkdir -p "${1:?the folder to build into}" && cd "$1" && pwd)
 command -v go >/dev/null || { echo "there is no Go" >&2; exit 1; }
 work=$(mktemp -d -t maestro-kubernetes-XXXXXX)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-export GOFLAGS=-mod=mod GOWORK=off CGO_ENABLED=0
+export GOFLAGS=-mod=mod GOWORK=off
 
 # A module's own folder is read-only, and its `replace` of parts beside it holds only in the repository it was made from.
 source_of() { # MODULE VERSION FOLDER
@@ -21,15 +21,16 @@ source_of() { # MODULE VERSION FOLDER
 }
 
 source_of go.etcd.io/etcd/server/v3 "$etcd" etcd
-(cd "$work/etcd" && go build -trimpath -ldflags "-s -w" -o "$target/etcd" .)
+(cd "$work/etcd" && go build -ldflags "-s -w" -o "$target/etcd" .)
 
 source_of k8s.io/kubernetes "$kubernetes" kubernetes
-sed -i "s/^\(\tk8s.io\/[a-z-]* \)v0.0.0/\1v0${kubernetes#v1}/" "$work/kubernetes/go.mod"
+# Not those with a date behind v0.0.0: they are modules of their own.
+sed -i "s/^\(\tk8s\.io\/[a-z-]* \)v0\.0\.0\( \|\$\)/\1v0${kubernetes#v1}\2/" "$work/kubernetes/go.mod"
 version=k8s.io/component-base/version
 minor=${kubernetes#v1.} minor=${minor%%.*}
 cd "$work/kubernetes"
 for program in kube-apiserver kube-controller-manager; do
-    go build -trimpath -ldflags "-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$minor" \
+    go build -ldflags "-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$minor" \
         -o "$target/$program" "./cmd/$program"
 done
 echo "$target: $(cd "$target" && echo etcd kube-apiserver kube-controller-manager)"
