@@ -21,18 +21,14 @@ from streams.discovery.providers.kubernetes_objects import (
     Cluster,
     Item,
     Kind,
+    Labelled,
     Place,
-    asset_of,
     place_of,
-    pods_labels,
-    selector_of,
+    reading_of,
 )
 from streams.discovery.providers.kubernetes_selectors import Selections
 from streams.remote.kubernetes_access import Access, from_environment
 from streams.remote.kubernetes_api import KubernetesApi, WatchEvent
-
-Labelled = tuple[str, dict[str, str]]
-"""A namespace, and the labels of a deployment's pods or the selector of a service."""
 
 
 class KubernetesProvider:
@@ -80,10 +76,7 @@ class KubernetesProvider:
 
     def _read(self, kind: Kind, item: Item) -> tuple[Asset, Labelled | None]:
         """Keeps nothing: the list that it is of may be begun anew."""
-        asset = asset_of(kind, self._cluster, self._place, item)
-        if kind is DEPLOYMENT:
-            return asset, pods_labels(item)
-        return asset, selector_of(item) if kind is SERVICE else None
+        return reading_of(kind, self._cluster, self._place, item)
 
     def _selecting(self, kind: Kind, asset: Asset, labelled: Labelled | None) -> Asset:
         if labelled is None:

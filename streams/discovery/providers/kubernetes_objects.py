@@ -23,6 +23,10 @@ from streams.kit.validation import faults
 REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
 Item = dict[str, object]
 Fields = dict[str, object]
+Labelled = tuple[str, dict[str, str]]
+"""A namespace, and the labels of a deployment's pods or the selector of a service; an ExternalName's does not count."""
+Read = tuple[Meta, Fields, dict[str, str] | None]
+"""What one object says; the labels or the selector are as in Labelled, None = it has none of the two."""
 CAPABILITIES, OWNER = "maestro.dev/capabilities", "maestro.dev/owner"
 
 
@@ -73,27 +77,21 @@ def place_of(nodes: Iterable[Asset]) -> Place:
 
 def asset_of(kind: Kind, cluster: Cluster, place: Place, item: Item) -> Asset:
     """Raises ObjectError."""
+    return reading_of(kind, cluster, place, item)[0]
+
+
+def reading_of(kind: Kind, cluster: Cluster, place: Place, item: Item) -> tuple[Asset, Labelled | None]:
+    """Raises ObjectError."""
     try:
-        meta, fields = _READ[kind.name](cluster, place, item)
-        return Asset.model_validate({**common(f"k8s:{cluster.name}", kind, meta), **fields})
+        meta, fields, labels = _READ[kind.name](cluster, place, item)
+        asset = Asset.model_validate({**common(f"k8s:{cluster.name}", kind, meta), **fields})
     except ValidationError as error:
         raise object_error(kind, error) from error
+    return asset, None if labels is None else (meta.namespace, labels)
 
 
 def object_error(kind: Kind, error: ValidationError) -> ObjectError:
     return ObjectError(f"a {kind.name} that is none: {faults(error, most=1)}")
-
-
-def selector_of(item: Item) -> tuple[str, dict[str, str]]:
-    """Of a service that `asset_of` could read: its namespace and selector; that of an ExternalName does not count."""
-    found = Service.model_validate(item)
-    return found.metadata.namespace, {} if found.spec.type == "ExternalName" else found.spec.selector
-
-
-def pods_labels(item: Item) -> tuple[str, dict[str, str]]:
-    """Of a deployment that `asset_of` could read: its namespace, and the labels that its pods get."""
-    found = Deployment.model_validate(item)
-    return found.metadata.namespace, found.spec.template.metadata.labels
 
 
 def common(source: str, kind: Kind, meta: Meta) -> Fields:
@@ -121,16 +119,16 @@ def _labels(meta: Meta, **own: str) -> dict[str, str]:
     return {**meta.labels, **({"namespace": meta.namespace} if meta.namespace else {}), **own}
 
 
-def _service(cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
+def _service(cluster: Cluster, place: Place, item: Item) -> Read:
     found = Service.model_validate(item)
     meta, spec = found.metadata, found.spec
     if spec.type == "ExternalName":
-        return meta, {"kind": AssetKind.EXTERNAL_API, "labels": _labels(meta, external_name=spec.external_name)}
+        return meta, {"kind": AssetKind.EXTERNAL_API, "labels": _labels(meta, external_name=spec.external_name)}, {}
     dns = f"{meta.name}.{meta.namespace}.svc"
     own = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
     addresses = [ip for ip in (*own, *found.status.load_balancer.addresses()) if ip != "None"]
     keys = [address_key(ip, p.port) for ip in addresses for p in spec.ports]
-    return meta, {
+    fields: Fields = {
         "kind": AssetKind.MICROSERVICE,
         "region": place.region,
         "zone": place.zone,
@@ -138,15 +136,16 @@ def _service(cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
         "endpoints": tuple(Endpoint(type=p.scheme, url=f"{p.scheme}://{dns}:{p.port}") for p in spec.ports),
         "weak_keys": tuple(dict.fromkeys([*keys, dns_key(cluster.name, f"{dns}.{cluster.domain}")])),
     }
+    return meta, fields, spec.selector
 
 
-def _deployment(cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
+def _deployment(cluster: Cluster, place: Place, item: Item) -> Read:
     found = Deployment.model_validate(item)
     meta, containers = found.metadata, found.spec.template.spec.containers
     available = any(c.type == "Available" and c.status == "True" for c in found.status.conditions)
     state = "available" if available else "unavailable"
     image = containers[0].image if containers else ""
-    return meta, {
+    fields: Fields = {
         "kind": AssetKind.MICROSERVICE,
         "region": place.region,
         "zone": place.zone,
@@ -154,23 +153,24 @@ def _deployment(cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Field
         "labels": _labels(meta, state=state, replicas=str(found.spec.replicas)),
         "endpoints": (_healed(cluster, "deployment", meta),),
     }
+    return meta, fields, found.spec.template.metadata.labels
 
 
-def _job(_cluster: Cluster, place: Place, item: Item) -> tuple[Meta, Fields]:
+def _job(_cluster: Cluster, place: Place, item: Item) -> Read:
     found = Job.model_validate(item)
     over = {c.type for c in found.status.conditions if c.status == "True"}
     state = next((word for word in ("Failed", "Complete", "Suspended") if word in over), "Active").lower()
     labels = _labels(found.metadata, state=state)
     kind = AssetKind.JOB_RUNNER
-    return found.metadata, {"kind": kind, "region": place.region, "zone": place.zone, "labels": labels}
+    return found.metadata, {"kind": kind, "region": place.region, "zone": place.zone, "labels": labels}, None
 
 
-def _node(cluster: Cluster, _place: Place, item: Item) -> tuple[Meta, Fields]:
+def _node(cluster: Cluster, _place: Place, item: Item) -> Read:
     found = Node.model_validate(item)
     meta, status = found.metadata, found.status
     ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions)
     state = "not_ready" if not ready else "cordoned" if found.spec.unschedulable else "ready"
-    return meta, {
+    fields: Fields = {
         "kind": AssetKind.INFRASTRUCTURE,
         "region": meta.labels.get(REGION),
         "zone": meta.labels.get(ZONE),
@@ -181,6 +181,7 @@ def _node(cluster: Cluster, _place: Place, item: Item) -> tuple[Meta, Fields]:
         "endpoints": (_healed(cluster, "node", meta),),
         "weak_keys": tuple(address_key(a.address) for a in status.addresses if a.type == "InternalIP"),
     }
+    return meta, fields, None
 
 
 def _healed(cluster: Cluster, kind: str, meta: Meta) -> Endpoint:
@@ -188,7 +189,7 @@ def _healed(cluster: Cluster, kind: str, meta: Meta) -> Endpoint:
     return Endpoint(type="kubernetes", url=f"kubernetes:{cluster.name}/{_within(kind, meta)}")
 
 
-_READ: dict[str, Callable[[Cluster, Place, Item], tuple[Meta, Fields]]] = {
+_READ: dict[str, Callable[[Cluster, Place, Item], Read]] = {
     "service": _service,
     "deployment": _deployment,
     "job": _job,
