@@ -13,10 +13,10 @@ from fastavro import schemaless_reader, schemaless_writer
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas import avro_writer, catalog
+from schemas import alike, avro_writer, catalog
 from schemas.errors import EncodeError, Invalid, Undecodable, UnknownSchema
 from schemas.json_form import as_decode_error
-from schemas.records import HealthSignalBatch, Record
+from schemas.records import HealthSignalBatch, JobRequest, Record
 from schemas.schema_ids import SchemaIds
 from schemas.wire import CONFLUENT_MARKER, SINGLE_OBJECT_MARKER, Wire
 
@@ -90,6 +90,22 @@ def read_fields(opened: Frame) -> dict[str, object]:
 
 def read_record(opened: Frame) -> Record:
     """The record in the frame. Raises a DecodeError."""
+    if opened.writer.record is JobRequest and opened.is_current:
+        return _read_job(opened)
+    return _read(opened)
+
+
+def _read_job(opened: Frame) -> Record:
+    found = alike.read(opened.data, opened.body_at)
+    if found is not None:
+        return found
+    job = _read(opened)
+    if isinstance(job, JobRequest):
+        alike.keep(opened.data, opened.body_at, job)
+    return job
+
+
+def _read(opened: Frame) -> Record:
     fields = read_fields(opened)
     if opened.writer.record is HealthSignalBatch:
         fields |= {name: column(fields[name], name).tolist() for name in COLUMN_TYPES}

@@ -7,23 +7,20 @@ entries in key order, blocks without their size. Avro 1.12, "Binary Encoding".
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any, cast
 
 from schemas import catalog, varints
+from schemas.avro_kept import Append, Write, array_kept, record_about
 from schemas.records import Record
 
-Append = Callable[[bytes], None]
-Write = Callable[[Append, Any], None]
 Named = dict[str, Write]
 Branch = tuple[bytes, Write]
 
 KEYS_CACHED = 4_096
 LAYOUTS_CACHED, LAYOUT_KEYS = 256, 32
 """Layouts of maps that are kept, and how many keys such a map has at most: larger ones are labels, not figures."""
-KEPT_FROM, ARRAYS_KEPT = 4, 64
-"""Records that an array must have to be kept, and how many arrays are: the candidates of jobs that ask for the same."""
 _END = b"\0"
 NO_BRANCH = b""
 _double = struct.Struct("<d").pack
@@ -59,7 +56,7 @@ def _of(node: object, named: Named) -> Write:
             return _map(made["values"], named)
         case "array":
             items = _array(_of(made["items"], named))
-            return _kept(items) if isinstance(made["items"], dict) else items
+            return array_kept(items) if _is_records(made) else items
         case other:
             return _of(other, named)
 
@@ -72,7 +69,12 @@ def _record(node: dict[str, Any], named: Named) -> Write:
         for name, one in members:
             one(append, fields[name])
 
-    return named.setdefault(node["name"], record)
+    found = next((field["name"] for field in node["fields"] if _is_records(field["type"])), None)
+    return named.setdefault(node["name"], record if found is None else record_about(found, members))
+
+
+def _is_records(node: object) -> bool:
+    return isinstance(node, dict) and node["type"] == "array" and isinstance(node["items"], dict)
 
 
 def _enum(symbols: list[str]) -> Write:
@@ -144,29 +146,6 @@ def _array(one: Write) -> Write:
         append(_END)
 
     return items
-
-
-def _kept(items: Write) -> Write:
-    """Of a tuple of records, which never changes: what comes again as the same object is written once.
-
-    Known by its identity; it is kept too, so that no other one can get that meanwhile.
-    """
-    known: dict[int, tuple[object, bytes]] = {}
-
-    def once(append: Append, value: object) -> None:
-        if type(value) is not tuple or len(value) < KEPT_FROM:
-            items(append, value)
-            return
-        found = known.get(id(value))
-        if found is None:
-            if len(known) >= ARRAYS_KEPT:
-                known.clear()
-            parts: list[bytes] = []
-            items(parts.append, value)
-            found = known[id(value)] = value, b"".join(parts)
-        append(found[1])
-
-    return once
 
 
 _SHORT = tuple(varints.write(length) for length in range(256))

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from schemas import avro_form, json_form
 from schemas.records import Record
 from schemas.schema_ids import SchemaIds
-from schemas.structured_events import unwrapped
-from schemas.wire import MAX_BYTES, Headers, Wire, wire_of
+from schemas.structured_events import STRUCTURED, unwrapped
+from schemas.wire import MAX_BYTES, Headers, Wire, content_type, wire_told
 
 
 def encode(record: Record, wire: Wire = Wire.SINGLE_OBJECT, *, schema_ids: SchemaIds | None = None) -> bytes:
@@ -32,8 +32,11 @@ def decode(
     """The record of a message on a topic that carries `allowed`; None for a tombstone. Raises a DecodeError."""
     if data is None:
         return None
-    data, headers = unwrapped(data, headers, max_bytes)
-    wire = wire_of(data, headers, max_bytes)
+    told = content_type(headers)
+    if told == STRUCTURED:
+        data, headers = unwrapped(data, headers, max_bytes)
+        told = content_type(headers)
+    wire = wire_told(data, told, max_bytes)
     if wire is Wire.JSON:
         return json_form.one_of_from_json(allowed, data)
     return avro_form.read_record(avro_form.open_frame(data, wire, allowed, schema_ids))

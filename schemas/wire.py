@@ -37,11 +37,15 @@ _NAME_CHARS = len("content-type")
 
 def wire_of(data: bytes, headers: Headers = None, max_bytes: int = MAX_BYTES) -> Wire:
     """The wire of a message with a value. Raises Empty, TooLarge or Undecodable."""
+    return wire_told(data, content_type(headers), max_bytes)
+
+
+def wire_told(data: bytes, told: str | None, max_bytes: int = MAX_BYTES) -> Wire:
+    """The same, with the content type that its headers tell, or None."""
     if not data:
         raise Empty("no bytes; a tombstone is a null value, not an empty one")
     if len(data) > max_bytes:
         raise TooLarge(f"{len(data)} bytes, the limit is {max_bytes}")
-    told = content_type(headers)
     seen = _by_first_bytes(data)
     if told in (None, "", "application/octet-stream"):
         if seen is None:

@@ -8,6 +8,7 @@ construction, so that a misspelt field is never silently dropped; decoding from 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -40,6 +41,12 @@ Terms = Annotated[dict[str, float], PlainSerializer(_in_key_order)]
 Weights = Annotated[dict[str, NonNegative], PlainSerializer(_in_key_order)]
 
 
+@cache
+def _names_of(record_type: type[BaseModel]) -> set[str]:
+    """One set for all records of a type: pydantic copies it before it changes it, and frozen records do not."""
+    return set(record_type.model_fields)
+
+
 class Record(BaseModel):
     """Base of every record: frozen, strict about unknown fields, finite numbers only."""
 
@@ -53,7 +60,7 @@ class Record(BaseModel):
         """
         record = cls.__new__(cls)
         object.__setattr__(record, "__dict__", fields)
-        object.__setattr__(record, "__pydantic_fields_set__", set(fields))
+        object.__setattr__(record, "__pydantic_fields_set__", _names_of(cls))
         object.__setattr__(record, "__pydantic_extra__", None)
         object.__setattr__(record, "__pydantic_private__", None)
         return record

@@ -67,8 +67,10 @@ class Output:
     @property
     def size_bytes(self) -> int:
         """What a broker counts against its record limit, rounded up by 100 bytes for the envelope."""
-        content = len(self.key or b"") + len(self.value or b"")
-        return content + sum(len(name) + len(value) + 8 for name, value in self.headers) + 100
+        size = len(self.key or b"") + len(self.value or b"") + 100
+        for name, value in self.headers:
+            size += len(name) + len(value) + 8
+        return size
 
 
 def carried(foreign: Sequence[tuple[str, bytes | None]]) -> Headers:

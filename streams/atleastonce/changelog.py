@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from streams.atleastonce.batch import Headers, Output
@@ -28,6 +29,8 @@ _ID = struct.Struct(">IQQ")
 _COUNTS = struct.Struct(">II")
 _LENGTH = struct.Struct(">i")
 _INDEX = struct.Struct(">I")
+_PLACE = struct.Struct(">ii")
+"""The partition (-1 = by the key), and how many headers follow."""
 
 Entry = tuple[bytes, bytes | None, Headers]
 """Key, value, headers of one changelog record."""
@@ -150,11 +153,14 @@ def decode_attempt(value: bytes) -> Attempt:
 def encode_outputs(outputs: Iterable[Output]) -> bytes:
     """Length-prefixed; the same outputs give the same bytes."""
     parts: list[bytes] = []
+    length, add = _LENGTH.pack, parts.append
     for output in outputs:
-        parts += [_field(output.topic.encode()), _field(output.key), _field(output.value)]
-        parts += [_LENGTH.pack(-1 if output.partition is None else output.partition), _LENGTH.pack(len(output.headers))]
+        parts += (_name_field(output.topic), *_field(output.key), *_field(output.value))
+        add(_PLACE.pack(-1 if output.partition is None else output.partition, len(output.headers)))
         for name, content in output.headers:
-            parts += [_field(name.encode()), _field(content)]
+            add(_name_field(name))
+            add(length(len(content)))
+            add(content)
     return b"".join(parts)
 
 
@@ -164,7 +170,7 @@ def decode_outputs(data: bytes) -> Iterator[Output]:
         topic, at = _take(data, at)
         key, at = _take(data, at)
         value, at = _take(data, at)
-        (partition, count), at = struct.unpack_from(">ii", data, at), at + 2 * _LENGTH.size
+        (partition, count), at = _PLACE.unpack_from(data, at), at + _PLACE.size
         headers: list[tuple[str, bytes]] = []
         for _ in range(count):
             name, at = _take(data, at)
@@ -186,8 +192,14 @@ def _id_of(data: bytes) -> FlushId:
     return FlushId(Owner(epoch, nonce), seq)
 
 
-def _field(content: bytes | None) -> bytes:
-    return _LENGTH.pack(-1) if content is None else _LENGTH.pack(len(content)) + content
+def _field(content: bytes | None) -> tuple[bytes, bytes]:
+    return (_LENGTH.pack(-1), b"") if content is None else (_LENGTH.pack(len(content)), content)
+
+
+@lru_cache(1_024)
+def _name_field(name: str) -> bytes:
+    """Of a topic or header, of which there are few."""
+    return b"".join(_field(name.encode()))
 
 
 def _take(data: bytes, at: int) -> tuple[bytes | None, int]:

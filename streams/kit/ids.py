@@ -28,7 +28,7 @@ def tie_break(*parts: str) -> int:
 @lru_cache(ROW_KEYS_CACHED)
 def row_key(*parts: str) -> str:
     """A structured table key: a JSON array, so that ids with any separator in them stay apart (T10)."""
-    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(parts).decode()
 
 
 def row_parts(key: str) -> list[str]:

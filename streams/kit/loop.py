@@ -26,9 +26,12 @@ def no_effects(_emission: Emission) -> Emission | None:
     return None
 
 
+_THINGS = (RegisteredAsset, PolicyRecord)
+
+
 def own_id(value: Record | None) -> str | None:
     """The record's own id where it names *this* record (an asset's or a policy's names the thing, not the record)."""
-    if value is None or isinstance(value, RegisteredAsset | PolicyRecord):
+    if value is None or isinstance(value, _THINGS):
         return None
     found = getattr(value, "id", None)
     return found if isinstance(found, str) else None

@@ -35,6 +35,10 @@ class Booking:
     units: float
     until: int
 
+    def of(self, name: str, at: int) -> float:
+        """The units, if it is of that name and lasts at that time (ms)."""
+        return self.units if self.target_id == name and self.until > at else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class BookedRow:

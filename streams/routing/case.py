@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from streams.routing.permission import Permissions
 from streams.routing.plan import Preference
 from streams.routing.preferences import Soft
 from streams.routing.room import EMPTY, Room
-from streams.routing.scoring import Scores, Weights, mixed
+from streams.routing.scoring import Scores, Weights, best, mixed
 from streams.routing.selection import Selection
 from streams.routing.settings import RoutingSettings
 
@@ -68,6 +69,20 @@ class Case:
 
     def id_of(self, row: int) -> str:
         return self.frame.id_of(int(self.scores.index[row]))
+
+    @property
+    def first_denied(self) -> int:
+        """The best row that was denied; there must be one."""
+        denied = np.zeros(len(self.scores.index), np.bool_)
+        denied[self.selection.denied] = True
+        row = best(self.scores, denied)
+        assert row is not None
+        return row
+
+    def denials(self) -> Counter[str]:
+        """By what how many rows were denied."""
+        answers = self.permissions.answers
+        return Counter(answers[index].by for index in self.scores.index[self.selection.denied].tolist())
 
     def counts(self) -> tuple[int, int]:
         """How many candidates there are, and how many are eligible (as far as the policy was asked)."""

@@ -106,11 +106,11 @@ class RoutingLayer:
         turns.look(jobs, asset_id, on)
 
     def due_at(self, row: Row) -> int | None:
-        if isinstance(row, LeavingRow | AwayRow | ToldRow):
-            return row.due_at
+        if isinstance(row, JobRow):  # asked of each row that is written: the commonest first
+            return due_at(row)
         if isinstance(row, BookedRow):
             return row.ends[0][0]
-        return due_at(row) if isinstance(row, JobRow) else None
+        return row.due_at if isinstance(row, LeavingRow | AwayRow | ToldRow) else None
 
     def on_timer(self, rows: Mapping[str, Row], view: Fleet, key: str, now: int) -> Step[Row]:
         row, ledger = rows.get(key), Ledger(rows, view.budgets, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from heapq import nsmallest
 
@@ -16,7 +17,7 @@ from streams.routing.learned import LearnedRow
 from streams.routing.leaving import LeavingRow, leaving_key, place_of, urgency_of
 from streams.routing.nowhere import Nowhere
 from streams.routing.room import Room
-from streams.routing.rows import JobRows
+from streams.routing.rows import JobRows, learned_of
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import IndexRow, JobRow, Phase, Row, index_key, job_key, waiting_keys
 from streams.routing.told import TellerRow, ToldRow, teller_key, told_key
@@ -33,6 +34,7 @@ class Ledger:
         self.respent: set[str] = set()
         """Scopes whose spending this step has changed."""
         self.nowhere = Nowhere()
+        self._learned = rows.learned if isinstance(rows, JobRows) else learned_of(rows)
 
     def job(self, job_id: str) -> JobRow | None:
         row = self._get(job_key(job_id))
@@ -196,10 +198,10 @@ class Ledger:
         row, half_life_s = self._get(key), settings.reliability_half_life_s
         known = row if isinstance(row, LearnedRow) else None
         self._staged[key] = learned.counted(known, target_id, succeeded, at, half_life_s)
+        self._learned = learned_of(ChainMap(self._staged, self._rows))
 
     def learned(self) -> tuple[LearnedRow, ...]:
-        rows = (self._get(key) for key in learned.learned_keys())
-        return tuple(row for row in rows if isinstance(row, LearnedRow))
+        return self._learned
 
     def emit(self, emission: Emission) -> None:
         self._emissions.append(emission)

@@ -24,7 +24,7 @@ from streams.routing.columns import Frame
 from streams.routing.figures import Figures
 from streams.routing.fleet import Fleet
 from streams.routing.plan import Asked
-from streams.routing.room import EMPTY, Room
+from streams.routing.room import BY_QUOTA, EMPTY, Asking, Room
 from streams.routing.settings import RoutingSettings
 
 Plain = bool | int | float | str | tuple[str, ...]
@@ -62,9 +62,16 @@ class Permissions:
     asked: list[Asked] = field(default_factory=list)
     """Who was asked for room, in order, and what came of it."""
     situation: dict[str, Plain] = field(init=False)
+    asking: Asking = field(init=False)
 
     def __post_init__(self) -> None:
         self.situation = _of_job(self.job)
+        self.asking = self.room.asked_by(self.job, self.at, self.settings)
+
+    @property
+    def quota(self) -> Permission | None:
+        """The answer about every candidate, if the tenant may have no more active jobs."""
+        return _denied(BY_QUOTA, self.asking.quota) if self.asking.quota else None
 
     def of(self, index: int) -> Permission:
         """`index` is the candidate's place in the frame."""
@@ -75,10 +82,10 @@ class Permissions:
     def _ask(self, index: int) -> Permission:
         asset_id, capacity = self.frame.id_of(index), self.frame.floats("capacity").item(index)
         cost = self.now.losses["cost"].item(index)
-        by, full = self.room.refused(asset_id, capacity, self.job, self.at, self.settings, cost)
+        by, full = self.asking.refused(asset_id, capacity, cost)
         self.asked.append(Asked(asset_id, capacity, cost, full))
         if full:
-            return Permission(False, (), (), (full,), by=by)
+            return _denied(by, full)
         answer = ask(self.hook, self.fleet.world, self.question(index))
         if answer.outcome is not Outcome.ALLOW:
             said = "policy error" if answer.outcome is Outcome.ERROR else "denied by policy"
@@ -135,6 +142,10 @@ class Permissions:
             return None
         said = wording.usd_per_hour(cost) if wording.is_known(cost) else "not known"
         return f"obligation {obligation.text} not met: cost is {said}"
+
+
+def _denied(by: str, why: str) -> Permission:
+    return Permission(False, (), (), (why,), by=by)
 
 
 def _of_job(job: JobRequest) -> dict[str, Plain]:

@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.records import Candidate, JobRequest, PolicyVerdict
-from streams.routing.room import Room
-from streams.routing.settings import RoutingSettings
+from schemas.records import Candidate, PolicyVerdict
+from streams.routing.room import Asking
 
 PLANS_KEPT: Final = 256
 """Of one kind of jobs, between two changes of the view."""
@@ -78,22 +77,29 @@ class Plans:
     """The trees of one kind of jobs: one for each preference."""
 
     _first: dict[Preference, _Turn | Plan] = field(default_factory=dict)
+    _over_quota: dict[tuple[Preference, str], Plan] = field(default_factory=dict)
+    """Where the tenant may have no more jobs no candidate is asked: all say the same."""
     _count: int = 0
 
-    def find(
-        self, preference: Preference, room: Room, job: JobRequest, at: int, settings: RoutingSettings
-    ) -> Plan | None:
-        """The plan that the answers of `room` lead to; None = not known yet."""
+    def find(self, preference: Preference, asking: Asking) -> Plan | None:
+        """The plan that the answers about room lead to; None = not known yet."""
+        if asking.quota:
+            return self._over_quota.get((preference, asking.quota))
         now = self._first.get(preference)
-        while isinstance(now, _Turn):
-            now = now.then.get(room.refusal(now.asset_id, now.capacity, job, at, settings, now.cost))
-        return now
+        while type(now) is _Turn:
+            now = now.then.get(asking.refusal(now.asset_id, now.capacity, now.cost))
+        return now  # type: ignore[return-value]
 
-    def keep(self, preference: Preference, asked: Sequence[Asked], plan: Plan) -> None:
+    def keep(self, preference: Preference, quota: str, asked: Sequence[Asked], plan: Plan) -> None:
+        """`quota`: why all were refused, or empty; then `asked` says what each was told."""
         if self._count >= PLANS_KEPT:
             self._first.clear()
+            self._over_quota.clear()
             self._count = 0
         self._count += 1
+        if quota:
+            self._over_quota[preference, quota] = plan
+            return
         if not asked:
             self._first[preference] = plan
             return

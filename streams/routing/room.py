@@ -13,6 +13,10 @@ from streams.routing.bookings import BookedRow, Booking, booked_key, quota_key, 
 from streams.routing.budgets import NO_LIMITS, Limit, Limits, refusal, scopes_of, spent_key
 from streams.routing.settings import RoutingSettings
 
+BY_QUOTA: Final = "quota"
+Spent = tuple[str, Limit, Booking | None, float]
+"""A scope, its budget, what the job itself spends of it, and what others do, micro-USD an hour (not of a period)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -31,54 +35,12 @@ class Room:
         """Does the job hold anything now, which others of its kind do not?"""
         return self.own is not None or self.own_quota is not None or bool(self.own_spends)
 
-    def refusal(
-        self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings, cost: float = 0.0
-    ) -> str:
-        """Why the job does not fit; empty = it fits. As `refused` says."""
-        return self.refused(target_id, capacity, job, at, settings, cost)[1]
-
-    def refused(
-        self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings, cost: float = 0.0
-    ) -> tuple[str, str]:
-        """By what the job is refused (quota, budget, capacity), and why; both empty = it fits.
-
-        `capacity` in units, NaN = no limit is known; `cost` in USD per hour, NaN = not known, which is the filter's.
-        """
-        if why := self.over_quota(job.tenant, at, settings):
-            return "quota", why
-        if why := self.over_budget(job.tenant, cost, at, until(at, settings)):
-            return "budget", why
-        why = self.full(target_id, capacity, job, at, settings)
-        return ("capacity", why) if why else ("", "")
-
-    def over_budget(self, tenant: str | None, cost: float, at: int, ends_at: int) -> str:
-        """Why the job, until `ends_at` (ms), would take its tenant, or all, over a budget; empty = it would not."""
-        for scope in scopes_of(tenant) if self.limits else ():
-            limit = self.limits.get(scope)
-            if limit is not None:
-                own = next((spend for spend in self.own_spends if spend.target_id == scope), None)
-                if over := self._over(scope, limit, own, cost, at, ends_at):
-                    return over
-        return ""
-
-    def _over(self, scope: str, limit: Limit, own: Booking | None, cost: float, at: int, ends_at: int) -> str:
-        if limit.period is None:
-            return refusal(scope, limit, self.shares, self._others(spent_key(scope), scope, own, at), cost)
-        booked, accrued = self.row(spent_key(scope)), self.accrued(accrued_key(scope))
-        return period_refusal(accrued, scope, booked, own, limit, self.shares, cost, at, ends_at)
-
-    def full(self, target_id: str, capacity: float, job: JobRequest, at: int, settings: RoutingSettings) -> str:
-        """Why the target has no room for the job; empty = it has."""
-        wanted = units_of(job, settings)
-        if math.isnan(capacity) or wanted == 0:
-            return ""
-        share = float(math.ceil(capacity / self.shares))
-        kept = self._kept(share, job, settings)
-        booked = self._others(booked_key(target_id), target_id, self.own, at)
-        if booked + wanted <= share - kept + 1e-9:
-            return ""
-        reserve = f", {kept:g} kept for critical jobs" if kept else ""
-        return f"{booked:g} of {self._of(share, capacity)} units of capacity booked{reserve}, needs {wanted:g}"
+    def asked_by(self, job: JobRequest, at: int, settings: RoutingSettings) -> Asking:
+        """The job, at that time (ms), before its first question."""
+        reserve_share = 0.0 if job.priority is Priority.CRITICAL else settings.critical_reserve_share
+        quota = self.over_quota(job.tenant, at, settings)
+        spent, ends_at = self._spent(job.tenant, at), until(at, settings)
+        return Asking(self, at, ends_at, quota, spent, units_of(job, settings), reserve_share)
 
     def over_quota(self, tenant: str | None, at: int, settings: RoutingSettings) -> str:
         """Why the tenant may have no more active jobs, wherever they run; empty = it may."""
@@ -86,27 +48,94 @@ class Room:
         if tenant is None or quota is None:
             return ""
         share = math.ceil(quota / self.shares)
-        active = self._others(quota_key(tenant), tenant, self.own_quota, at)
+        active = self.others(quota_key(tenant), tenant, self.own_quota, at)
         if active + 1 <= share:
             return ""
-        return f"tenant {tenant} has {active:g} of {self._of(share, quota)} active jobs (tenant_quotas)"
+        return f"tenant {tenant} has {active:g} of {of_whole(share, quota, self.shares)} active jobs (tenant_quotas)"
 
-    def _others(self, key: str, name: str, own: Booking | None, at: int) -> float:
+    def _spent(self, tenant: str | None, at: int) -> tuple[Spent, ...]:
+        """Of each scope with a budget."""
+        found: list[Spent] = []
+        for scope in scopes_of(tenant) if self.limits else ():
+            limit = self.limits.get(scope)
+            if limit is not None:
+                own = next((spend for spend in self.own_spends if spend.target_id == scope), None)
+                now = 0.0 if limit.period is not None else self.others(spent_key(scope), scope, own, at)
+                found.append((scope, limit, own, now))
+        return tuple(found)
+
+    def others(self, key: str, name: str, own: Booking | None, at: int) -> float:
         """What other jobs have booked."""
         row = self.row(key)
-        booked = row.units(at) if row is not None else 0.0
-        if own is not None and own.target_id == name and own.until > at:
-            booked -= own.units
-        return booked
+        return (row.units(at) if row is not None else 0.0) - (own.of(name, at) if own is not None else 0.0)
 
-    def _of(self, share: float, whole: float) -> str:
-        return f"{share:g}" if self.shares == 1 else f"{share:g} (of {whole:g} over {self.shares} partitions)"
 
-    def _kept(self, share: float, job: JobRequest, settings: RoutingSettings) -> float:
-        """Of a single unit nothing is kept: nobody else could ever have it."""
-        if job.priority is Priority.CRITICAL or share < 2:
-            return 0.0
-        return float(math.ceil(share * settings.critical_reserve_share))
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One job that asks candidates for room, one after the other: what does not depend on them is asked once.
+
+    `at` and `ends_at`, when what it books ends, in ms. `quota`: why its tenant may have no more active jobs, wherever; empty = it may. `wanted` in units.
+    """
+
+    room: Room
+    at: int
+    ends_at: int
+    quota: str
+    spent: tuple[Spent, ...]
+    wanted: float
+    reserve_share: float
+
+    def refusal(self, target_id: str, capacity: float, cost: float = 0.0) -> str:
+        """Why the job does not fit; empty = it fits. As `refused` says."""
+        return self.quota or self.over_budget(cost) or self.full(target_id, capacity)
+
+    def refused(self, target_id: str, capacity: float, cost: float = 0.0) -> tuple[str, str]:
+        """By what the job is refused (quota, budget, capacity), and why; both empty = it fits.
+
+        `capacity` in units, NaN = no limit is known; `cost` in USD per hour, NaN = not known, which is the filter's.
+        """
+        if self.quota:
+            return BY_QUOTA, self.quota
+        if why := self.over_budget(cost):
+            return "budget", why
+        why = self.full(target_id, capacity)
+        return ("capacity", why) if why else ("", "")
+
+    def over_budget(self, cost: float) -> str:
+        """Why the job would take its tenant, or all, over a budget; empty = it would not."""
+        for scope, limit, own, spent in self.spent:
+            if over := self._over(scope, limit, own, spent, cost):
+                return over
+        return ""
+
+    def _over(self, scope: str, limit: Limit, own: Booking | None, spent: float, cost: float) -> str:
+        room = self.room
+        if limit.period is None:
+            return refusal(scope, limit, room.shares, spent, cost)
+        booked, accrued = room.row(spent_key(scope)), room.accrued(accrued_key(scope))
+        return period_refusal(accrued, scope, booked, own, limit, room.shares, cost, self.at, self.ends_at)
+
+    def full(self, target_id: str, capacity: float) -> str:
+        """Why the target has no room for the job; empty = it has."""
+        wanted = self.wanted
+        if capacity != capacity or wanted == 0:
+            return ""
+        share = math.ceil(capacity / self.room.shares)
+        # Of a single unit nothing is kept: nobody else could ever have it.
+        kept = math.ceil(share * self.reserve_share) if share >= 2 else 0
+        row, own = self.room.row(booked_key(target_id)), self.room.own
+        booked = 0.0 if row is None else row.units(self.at)
+        if own is not None:
+            booked -= own.of(target_id, self.at)
+        if booked + wanted <= share - kept + 1e-9:
+            return ""
+        reserve = f", {kept:g} kept for critical jobs" if kept else ""
+        whole = of_whole(share, capacity, self.room.shares)
+        return f"{booked:g} of {whole} units of capacity booked{reserve}, needs {wanted:g}"
+
+
+def of_whole(share: float, whole: float, shares: int) -> str:
+    return f"{share:g}" if shares == 1 else f"{share:g} (of {whole:g} over {shares} partitions)"
 
 
 EMPTY: Final = Room(lambda key: None)

@@ -51,7 +51,7 @@ class JobRouter:
         shared = self._shared(fleet, ask)
         if shared.plans is None:
             return self._plan(self._case(fleet, ask, shared))
-        plan = shared.plans.find(ask.preference, ask.room, ask.job, ask.at, self.settings)
+        plan = shared.plans.find(ask.preference, ask.room.asked_by(ask.job, ask.at, self.settings))
         if plan is not None:
             ask.nowhere.keep(ask, plan)
             return plan

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streams.routing.columns import NOT_KNOWN, Codes, Flags, Frame
-from streams.routing.permission import Permissions
+from streams.routing.permission import Permission, Permissions
 from streams.routing.plan import Preference
-from streams.routing.scoring import Scores, best
+from streams.routing.scoring import Indexes, Scores, best
 from streams.routing.settings import RoutingSettings
 
 
@@ -46,6 +46,9 @@ class Chooser:
         open_rows = np.ones(len(self.scores.index), np.bool_)
         domains = self.frame.codes("domain")[self.scores.index]
         outside = self._outside(domains, preference.leave_domain)
+        if (answer := self.permissions.quota) is not None:
+            self._deny_all(answer, preference, outside)
+            return self.result
         self.result.target = self._in_chain(preference.chain, outside, open_rows)
         if self.result.target is None:
             self.result.target = self._next(outside & open_rows, open_rows)
@@ -55,6 +58,32 @@ class Chooser:
         if self.result.target is not None:
             self._choose_fallbacks(domains, open_rows)
         return self.result
+
+    def _deny_all(self, answer: Permission, preference: Preference, outside: Flags) -> None:
+        """What asking one after the other would come to: everybody that may be asked says the same."""
+        asked = np.ones(len(outside), np.bool_) if self.settings.pivot_within_domain else outside
+        rows, answers = np.flatnonzero(asked), self.permissions.answers
+        known = np.isin(self.scores.index[rows], list(answers)) if answers else np.zeros(len(rows), np.bool_)
+        left = max(0, self.settings.policy_asks_max - len(answers))
+        if np.count_nonzero(~known) > left:
+            order = np.lexsort(
+                (self.scores.ties[rows], -self.scores.score[rows], self._turns(rows, preference, outside))
+            )
+            rows, known = rows[order], known[order]
+            stop = int(np.argmax(np.cumsum(~known) > left))
+            rows, known = rows[:stop], known[:stop]
+            self.result.stopped = True
+        self.result.denied = rows.tolist()
+        answers.update(dict.fromkeys(self.scores.index[rows[~known]].tolist(), answer))
+
+    def _turns(self, rows: Indexes, preference: Preference, outside: Flags) -> Indexes:
+        """Whose turn it is, before scores: announced fallbacks, others outside the domain that is left, the rest."""
+        last = len(preference.chain)
+        chain = {asset_id: place for place, asset_id in reversed(list(enumerate(preference.chain)))}
+        names = (self.frame.id_of(index) for index in self.scores.index[rows].tolist())
+        turns = np.array([chain.get(name, last) for name in names], np.intp)
+        turns[~outside[rows]] = last + 1
+        return turns
 
     def _choose_fallbacks(self, domains: Codes, open_rows: Flags) -> None:
         target = self.result.target

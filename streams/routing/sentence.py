@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from streams.routing.figures import data_source
 from streams.routing.listing import figures_of, notes_of, reasons_against
 from streams.routing.scoring import best
 
-_NAMED_IN_FULL: Final = 3
+NAMED_IN_FULL: Final = 3
 
 
 def reason(case: Case) -> str:
@@ -28,7 +27,7 @@ def counterfactual(case: Case) -> str | None:
     if rival is not None and case.selection.target is not None:
         return _against(case, case.selection.target, rival)
     if case.selection.denied:
-        row = min(case.selection.denied, key=case.scores.before)
+        row = case.first_denied
         index = int(case.scores.index[row])
         return f"{case.id_of(row)} would be eligible without: {'; '.join(case.permissions.of(index).reasons)}"
     nearest = case.refused(1)
@@ -86,20 +85,19 @@ def _unroutable(case: Case) -> str:
     if total == 0:
         return "no asset is registered"
     head = f"none of {total} candidates is eligible: "
-    if total <= _NAMED_IN_FULL:
+    if total <= NAMED_IN_FULL:
         return head + "; ".join(f"{name} {', '.join(reasons)}" for name, reasons in _all_reasons(case))
     counts = [f"{count} by {name}" for name, count in case.refusals_by_check()]
     if case.selection.denied:
-        denials = Counter(case.permissions.of(int(case.scores.index[row])).by for row in case.selection.denied)
-        counts += [f"{count} by {name}" for name, count in sorted(denials.items())]
-        first = min(case.selection.denied, key=case.scores.before)
+        counts += [f"{count} by {name}" for name, count in sorted(case.denials().items())]
+        first = case.first_denied
         counts.append(f"such as {case.id_of(first)} {', '.join(_denials(case, first))}")
     return head + ", ".join(counts)
 
 
 def _all_reasons(case: Case) -> list[tuple[str, list[str]]]:
     denied = [(case.id_of(row), _denials(case, row)) for row in sorted(case.selection.denied, key=case.scores.before)]
-    refused = [(case.frame.id_of(i), reasons_against(case, i)) for i in case.refused(_NAMED_IN_FULL)]
+    refused = [(case.frame.id_of(i), reasons_against(case, i)) for i in case.refused(NAMED_IN_FULL)]
     return denied + refused
 
 

@@ -24,7 +24,7 @@ from streams.routing.permission import Permission
 from streams.routing.plan import Plan, Plans
 from streams.routing.preferences import Soft
 from streams.routing.scoring import Scores, Weights, mixed, ranked
-from streams.routing.sentence import runner_up
+from streams.routing.sentence import NAMED_IN_FULL, runner_up
 from streams.routing.settings import RoutingSettings
 from streams.routing.state import hash_of
 
@@ -85,13 +85,9 @@ class Shared:
         """Keeps a plan that every job of this kind would get which is given the same answers about room; was it one?"""
         if self.plans is None or _approved(case.permissions.answers.values()):
             return False
-        rival = runner_up(case)
-        rows = [*ranked(case.scores, case.settings.candidates_listed), *case.selection.chosen, *case.selection.denied]
-        if rival is not None:
-            rows.append(rival)
-        if not bool(self.lone[rows].all()):
+        if not bool(self.lone[_named(case)].all()):
             return False
-        self.plans.keep(case.ask.preference, case.permissions.asked, plan)
+        self.plans.keep(case.ask.preference, case.permissions.asking.quota, case.permissions.asked, plan)
         return True
 
     @property
@@ -99,6 +95,17 @@ class Shared:
         if self._lone is None:
             self._lone = _lone(self.scores.score)
         return self._lone
+
+
+def _named(case: Case) -> list[int]:
+    """The rows that a plan depends on."""
+    if case.permissions.quota is not None and not case.selection.stopped:
+        return ranked(
+            case.scores, max(case.settings.candidates_listed, NAMED_IN_FULL)
+        )  # of the others only their number
+    rows = [*ranked(case.scores, case.settings.candidates_listed), *case.selection.chosen, *case.selection.denied]
+    rival = runner_up(case)
+    return rows if rival is None else [*rows, rival]
 
 
 def sharable(ask: Ask) -> bool:

@@ -1,27 +1,41 @@
-"""A job request as JSON, made once: its kind, the id of its decision and its row all need it. Pure."""
+"""A job request as JSON: its kind, the id of its decision and its row all need it. Pure.
+
+Requests that were read alike share the objects of all their fields but id and time (`schemas.alike`): the text between
+these two is made once for all of them.
+"""
 
 from __future__ import annotations
 
+from operator import is_, itemgetter
 from typing import Final
+
+import orjson
 
 from schemas.records import JobRequest
 
-KEPT: Final = 1_024
-"""As many as the jobs of a step of the runner, which are decided one after the other and then written."""
-_kept: Final[dict[int, tuple[JobRequest, str]]] = {}
+KEPT: Final = 4_096
+"""More than the jobs of a step of the runner, which are decided one after the other and then written."""
+_kept: Final[dict[int, tuple[tuple[object, ...], str]]] = {}
+_BESIDE: Final = tuple(name for name in JobRequest.model_fields if name not in ("id", "at"))
+_beside: Final = itemgetter(*_BESIDE)
 
 
 def text_of(job: JobRequest) -> str:
-    """Known by its identity: a request never changes, and is kept so that no other one can get its place meanwhile."""
-    found = _kept.get(id(job))
-    if found is None:
-        if len(_kept) >= KEPT:
-            _kept.clear()
-        found = _kept[id(job)] = job, job.model_dump_json()
-    return found[1]
+    return f'{{"id":{orjson.dumps(job.id).decode()}{kind_of(job)},"at":{job.at}}}'
 
 
 def kind_of(job: JobRequest) -> str:
-    """What a job asks for, as JSON: the fields between its first one, the id, and its last one, the time."""
-    text = text_of(job)
-    return text[text.index(',"type":') : text.rindex(',"at":')]
+    """What a job asks for, as JSON: the fields between its first one, the id, and its last one, the time.
+
+    Known by the identity of these fields: a request never changes, and they are kept, so that nothing else can get
+    their place meanwhile.
+    """
+    fields = job.__dict__
+    beside = _beside(fields)
+    found = _kept.get(id(fields["metadata"]))
+    if found is None or not all(map(is_, found[0], beside)):
+        if len(_kept) >= KEPT:
+            _kept.clear()
+        text = job.model_dump_json()
+        found = _kept[id(fields["metadata"])] = beside, text[text.index(',"type":') : text.rindex(',"at":')]
+    return found[1]

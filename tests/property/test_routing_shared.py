@@ -34,7 +34,7 @@ from streams.kit.partition import Partition
 from streams.policy.gate import reads_job_id
 from streams.routing.engine import RoutingLayer
 from streams.routing.nowhere import Nowhere
-from streams.routing.permission import approval_id
+from streams.routing.permission import Permissions, approval_id
 from streams.routing.settings import RoutingSettings
 from streams.routing.shared import Shared
 from streams.routing.state import JobRow, job_key
@@ -147,11 +147,14 @@ MADE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def played(story: list[Any], *, shared: bool, listed: int, apart: bool = False) -> list[bytes]:
+def played(
+    story: list[Any], *, shared: bool, listed: int, apart: bool = False, quota: int = 4, asks: int = 10_000
+) -> list[bytes]:
     """The bytes of every record and row. `apart`: the first assets all cost something else, so that no scores tie."""
     setting = RoutingSettings(
-        candidates_listed=listed, retry_s=1, job_ttl_s=5_000, retried_max=4, moved_max=1, tenant_quotas={"t": 4}
-    )
+        candidates_listed=listed, retry_s=1, job_ttl_s=5_000, retried_max=4, moved_max=1, tenant_quotas={"t": quota},
+        policy_asks_max=asks,
+    )  # fmt: skip
     layer = RoutingLayer(setting, shares=2)
     view = layer.new_view()
     partition = Partition(layer, view)
@@ -186,6 +189,16 @@ def played(story: list[Any], *, shared: bool, listed: int, apart: bool = False) 
 @given(story=events, listed=st.sampled_from([1, 2, 16]))
 def test_what_is_shared_changes_no_byte(story, listed):
     assert played(story, shared=True, listed=listed) == played(story, shared=False, listed=listed)
+
+
+@settings(max_examples=200, deadline=None)
+@given(story=events, listed=st.sampled_from([1, 16]), asks=st.sampled_from([1, 2, 4, 10_000]), shared=st.booleans())
+def test_a_quota_that_is_asked_once_changes_no_byte(story, listed, asks, shared):
+    """Of a tenant over its quota no candidate is asked; it reads as if all had been, one after the other."""
+    once = played(story, shared=shared, listed=listed, quota=2, asks=asks)
+    with pytest.MonkeyPatch.context() as each:
+        each.setattr(Permissions, "quota", None)
+        assert once == played(story, shared=False, listed=listed, quota=2, asks=asks)
 
 
 @settings(max_examples=100, deadline=None)

@@ -28,6 +28,13 @@ def test_a_tie_break_is_the_digest_of_the_plain_json_array(parts: list[str]) -> 
     assert ids.tie_break(*parts) == int.from_bytes(hashlib.sha256(array.encode()).digest()[:8], "big")
 
 
+@settings(max_examples=200, deadline=None)
+@given(parts=st.lists(st.text(), max_size=4))
+def test_a_row_key_is_the_plain_json_array(parts: list[str]) -> None:
+    assert ids.row_key(*parts) == json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    assert ids.row_parts(ids.row_key(*parts)) == parts
+
+
 @pytest.mark.parametrize(
     "parts", [("a:b", "c"), ("a", "b:c"), ("a,b", "c"), ('a"', '","c'), ("a", "b", "c"), ("\x7f\x1f",)]
 )

@@ -8,7 +8,7 @@ import json
 import fastavro
 import pytest
 
-from schemas import avro_form, avro_writer, catalog
+from schemas import avro_form, avro_kept, avro_writer, catalog
 from schemas import records as r
 from schemas.codec import decode, encode
 from schemas.errors import (
@@ -397,13 +397,37 @@ def test_an_array_that_is_written_again_has_the_bytes_of_one_that_is_not():
             registry_version="0", cause_id="c", reason="r", at=1,
         )  # fmt: skip
 
-    for n in range(3 * avro_writer.ARRAYS_KEPT):
+    for n in range(3 * avro_kept.ARRAYS_KEPT):
         one = tuple(
-            r.Candidate(asset_id=f"{n}-{i}", eligible=True, terms={"cost": 0.5}) for i in range(avro_writer.KEPT_FROM)
+            r.Candidate(asset_id=f"{n}-{i}", eligible=True, terms={"cost": 0.5}) for i in range(avro_kept.KEPT_FROM)
         )
         for job_id in ("job-1", "job-2"):
             record = decision(job_id, one)
             assert encode(record)[10:] == avro_form.write_fields(r.RoutingDecision, record.model_dump(mode="python"))
+
+
+def test_a_decision_on_the_same_candidates_has_the_bytes_of_one_that_is_new_whatever_else_differs():
+    """Every pair of fields is changed, to and fro, while the candidates are the same object."""
+    candidates = tuple(r.Candidate(asset_id=f"c-{i}", eligible=True) for i in range(avro_kept.KEPT_FROM))
+    first = {
+        "id": "d", "job_id": "j", "revision": 1, "outcome": r.RoutingOutcome.ROUTED, "target_id": "a",
+        "fallback_ids": ("b",), "candidates": candidates, "weights": {"cost": 1.0}, "policies": (), "obligations": (),
+        "registry_version": "0", "counterfactual": None, "cause_id": "c", "reason": "r", "at": 1,
+    }  # fmt: skip
+    other = first | {
+        "id": "d2", "job_id": "j2", "revision": 2, "outcome": r.RoutingOutcome.PIVOTED, "target_id": None,
+        "fallback_ids": (), "weights": {"cost": 0.5, "latency": 0.5}, "obligations": ("o",), "registry_version": "1",
+        "policies": (r.PolicyVerdict(id="p", version="1", allowed=True, reason="x"),), "counterfactual": "b would win",
+        "cause_id": "c2", "reason": "r2", "at": 2,
+    }  # fmt: skip
+    names = [name for name in first if name != "candidates"]
+    for one in names:
+        for two in names:
+            for fields in (first, first | {one: other[one], two: other[two]}, other, other | {one: first[one]}):
+                record = r.RoutingDecision(**fields)
+                object.__setattr__(record, "__dict__", dict(fields))  # the same objects, as the router gives them
+                expected = avro_form.write_fields(r.RoutingDecision, record.model_dump(mode="python"))
+                assert encode(record)[10:] == expected
 
 
 def test_a_map_of_known_keys_has_the_bytes_of_one_that_is_new_whatever_its_values_and_their_order_are():

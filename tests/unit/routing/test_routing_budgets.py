@@ -128,8 +128,9 @@ def test_each_partition_spends_its_share():
     rows = {spent_key("tenant:t"): BookedRow(((60_000, 3.0 * MICRO),))}
     job, limits = JobRequest(id="j", tenant="t", at=0), {"tenant:t": Limit(10.0, "b@1")}
     said = "budget b@1 of tenant:t: 3.00 of 3.33 (of 10.00 over 3 partitions) USD/h spent, 0.33 left, needs 0.50"
-    assert Room(rows.get, 3, limits=limits).refusal("a", math.nan, job, 0, RoutingSettings(), 0.5) == said
-    assert Room(rows.get, 1, limits=limits).refusal("a", math.nan, job, 0, RoutingSettings(), 0.5) == ""
+    for shares, refusal in ((3, said), (1, "")):
+        asking = Room(rows.get, shares, limits=limits).asked_by(job, 0, RoutingSettings())
+        assert asking.refusal("a", math.nan, 0.5) == refusal
 
 
 @settings(max_examples=200, deadline=None)
@@ -140,7 +141,7 @@ def test_all_partitions_together_never_spend_more_than_the_limit(usd, shares, co
         row: BookedRow | None = None
         room = Room(lambda key: row, shares, limits=limits)  # noqa: B023 - read within the turn
         for _ in range(200):
-            if room.refusal("a", math.nan, job, 0, RoutingSettings(), cost):
+            if room.asked_by(job, 0, RoutingSettings()).refusal("a", math.nan, cost):
                 break
             row = changed(row, Booking("tenant:t", float(micro_usd(cost)), 60_000), 1)
         total += row.units(0) if row is not None else 0.0

@@ -116,7 +116,7 @@ def test_all_partitions_together_never_overbook_by_more_than_their_number_less_o
     job, total = JobRequest(id="job", at=0), 0.0
     for _ in range(shares):
         row: BookedRow | None = None
-        while not Room(lambda key, row=row: row, shares).refusal("a", capacity, job, 0, setting):
+        while not Room(lambda key, row=row: row, shares).asked_by(job, 0, setting).refusal("a", capacity):
             row = changed(row, Booking("a", units, 60_000), 1)
             total += units
     assert total <= math.ceil(capacity) + shares - 1 + 1e-6
@@ -149,7 +149,6 @@ def test_what_is_booked_is_what_the_jobs_hold(make_rig, jobs, capacity):
 def test_a_layer_of_four_partitions_fills_a_quarter():
     layer = RoutingLayer(shares=4)
     assert layer.router.shares == 4
-    refusal = Room(lambda key: BookedRow(((60_000, 2.0),)), 4).refusal(
-        "a", 8.0, JobRequest(id="j", at=0, priority="critical"), 0, RoutingSettings()
-    )
-    assert refusal == "2 of 2 (of 8 over 4 partitions) units of capacity booked, needs 1"
+    job = JobRequest(id="j", at=0, priority="critical")
+    asking = Room(lambda key: BookedRow(((60_000, 2.0),)), 4).asked_by(job, 0, RoutingSettings())
+    assert asking.refusal("a", 8.0) == "2 of 2 (of 8 over 4 partitions) units of capacity booked, needs 1"

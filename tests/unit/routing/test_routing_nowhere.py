@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.routing.room import Room
+from streams.routing.room import Asking
 
 TARGETS = 30
 
@@ -13,13 +13,13 @@ TARGETS = 30
 def asked(monkeypatch):
     """The targets that were asked for room, in order."""
     seen: list[str] = []
-    real = Room.full
+    real = Asking.full
 
     def full(self, target_id, *args):
         seen.append(target_id)
         return real(self, target_id, *args)
 
-    monkeypatch.setattr(Room, "full", full)
+    monkeypatch.setattr(Asking, "full", full)
     return seen
 
 

@@ -67,8 +67,8 @@ def test_each_partition_gives_its_share():
     rows = {quota_key("t"): BookedRow(((60_000, 2.0),))}
     job, setting = JobRequest(id="j", tenant="t", at=0), RoutingSettings(tenant_quotas={"t": 5})
     said = "tenant t has 2 of 2 (of 5 over 4 partitions) active jobs (tenant_quotas)"
-    assert Room(rows.get, 4).refusal("a", float("nan"), job, 0, setting) == said
-    assert Room(rows.get, 1).refusal("a", float("nan"), job, 0, setting) == ""
+    assert Room(rows.get, 4).asked_by(job, 0, setting).refusal("a", float("nan")) == said
+    assert Room(rows.get, 1).asked_by(job, 0, setting).refusal("a", float("nan")) == ""
 
 
 def test_rows_of_before_have_no_quota(make_rig):
