@@ -6,6 +6,7 @@ of equal standing disagree the more cautious one counts, so that the answer neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from schemas.cloudevents import rfc3339
@@ -92,7 +93,8 @@ def approval_used(world: World, action_id: str, now: int) -> tuple[PolicyVerdict
 
 def budgets_used(world: World, scopes: Iterable[str]) -> tuple[PolicyVerdict, ...]:
     """The records behind the budgets of exactly these scopes; a budget bounds and does not deny by itself."""
-    found = (budget_record(world, scope) for scope in scopes)
+    records = budget_records(world)
+    found = (records.get(scope) for scope in scopes)
     return tuple(
         _used(r, f"{b.scope} may cost {b.limit_usd_per_hour:.2f} USD/h{_every(b)}", allowed=True)
         for r in found
@@ -173,13 +175,22 @@ def _approval_record(world: World, action_id: str, now: int) -> PolicyRecord | N
 
 
 def budget_record(world: World, scope: str) -> PolicyRecord | None:
-    """That of the lowest budget for exactly this scope; of two as low the first by id."""
-    found = [
-        (b.limit_usd_per_hour, record.id, record)
-        for record in world.policies.values()
-        if (b := record.budget) is not None and b.scope == scope
-    ]
-    return min(found, key=lambda f: f[:2])[2] if found else None
+    """The one that counts for exactly this scope."""
+    return budget_records(world).get(scope)
+
+
+def budget_records(world: World) -> dict[str, PolicyRecord]:
+    """The record that counts for each scope: that of the lowest budget, of equal ones that of the least id."""
+    found: dict[str, PolicyRecord] = {}
+    for record in world.policies.values():
+        if record.budget is not None:
+            known = found.get(record.budget.scope, record)
+            found[record.budget.scope] = min(known, record, key=_limit_and_id)
+    return found
+
+
+def _limit_and_id(record: PolicyRecord) -> tuple[float, str]:
+    return (record.budget.limit_usd_per_hour if record.budget is not None else math.inf), record.id
 
 
 def scopes_of(world: World, asset: Asset | str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ ALL: Final = "*"
 _TENANT: Final = "tenant:"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Limit:
     """The budget that counts for a scope, of several the lowest. `name`: its record, `id@version`.
 

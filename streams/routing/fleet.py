@@ -9,6 +9,7 @@ from schemas.records import Anomaly, Performance, PolicyRecord, Remediation, Rem
 from streams.kit.layer import Event
 from streams.kit.world import World
 from streams.policy.attributes import asset_attributes
+from streams.policy.modes import budget_records
 from streams.policy.population import Population
 from streams.policy.port import Context
 from streams.routing.budgets import Limit
@@ -129,11 +130,10 @@ class Fleet:
 
     def _see_budgets(self) -> None:
         self.budgets = {}
-        for record in self.world.policies.values():
+        for scope, record in budget_records(self.world).items():
             if record.budget is not None:
-                healing = self.world.ledger.spent(record.budget.scope, "healing")
+                healing = self.world.ledger.spent(scope, "healing")
                 period = record.budget.period
                 every = parse(period, record.budget.anchor_at) if period is not None else None
-                found = Limit(record.budget.limit_usd_per_hour, f"{record.id}@{record.version}", healing, every)
-                known = self.budgets.get(record.budget.scope, found)
-                self.budgets[record.budget.scope] = min(known, found)
+                name = f"{record.id}@{record.version}"
+                self.budgets[scope] = Limit(record.budget.limit_usd_per_hour, name, healing, every)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from heapq import nsmallest
 
@@ -34,7 +33,7 @@ class Ledger:
         self.respent: set[str] = set()
         """Scopes whose spending this step has changed."""
         self.nowhere = Nowhere()
-        self._learned = rows.learned if isinstance(rows, JobRows) else learned_of(rows)
+        self._learned = rows.learned if isinstance(rows, JobRows) else learned_of(rows.get)
 
     def job(self, job_id: str) -> JobRow | None:
         row = self._get(job_key(job_id))
@@ -198,7 +197,7 @@ class Ledger:
         row, half_life_s = self._get(key), settings.reliability_half_life_s
         known = row if isinstance(row, LearnedRow) else None
         self._staged[key] = learned.counted(known, target_id, succeeded, at, half_life_s)
-        self._learned = learned_of(ChainMap(self._staged, self._rows))
+        self._learned = learned_of(self._get)
 
     def learned(self) -> tuple[LearnedRow, ...]:
         return self._learned

@@ -74,7 +74,8 @@ class Room:
 class Asking:
     """One job that asks candidates for room, one after the other: what does not depend on them is asked once.
 
-    `at` and `ends_at`, when what it books ends, in ms. `quota`: why its tenant may have no more active jobs, wherever; empty = it may. `wanted` in units.
+    `at`, and `ends_at`, when what it books ends, in ms. `quota`: why its tenant may have no more active jobs, wherever;
+    empty = it may. `wanted` in units.
     """
 
     room: Room

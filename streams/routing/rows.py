@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from streams.routing.learned import LearnedRow, learned_keys
 from streams.routing.state import JobRow, Row
@@ -25,17 +25,17 @@ class JobRows(dict[str, Row]):
         if isinstance(row, JobRow):
             self.queue.put(row)
         elif isinstance(row, LearnedRow):
-            self.learned = learned_of(self)
+            self.learned = learned_of(self.get)
 
     def pop(self, key: str, default: Row | None = None) -> Row | None:  # type: ignore[override]
         row = super().pop(key, default)
         if isinstance(row, JobRow):
             self.queue.discard(row.request.id)
         elif isinstance(row, LearnedRow):
-            self.learned = learned_of(self)
+            self.learned = learned_of(self.get)
         return row
 
 
-def learned_of(rows: Mapping[str, Row]) -> tuple[LearnedRow, ...]:
-    found = (rows.get(key) for key in learned_keys())
+def learned_of(row_of: Callable[[str], Row | None]) -> tuple[LearnedRow, ...]:
+    found = map(row_of, learned_keys())
     return tuple(row for row in found if isinstance(row, LearnedRow))

@@ -124,6 +124,18 @@ def test_of_many_candidates_the_reason_counts_those_refused_by_budget(rig):
     assert "9 by budget" in rig.route("two", tenant="acme").reason
 
 
+@pytest.mark.parametrize("names", [("b", "b-x"), ("b-x", "b")])
+def test_of_two_budgets_of_one_limit_reason_and_policies_name_the_same(rig, names):
+    """`-` sorts before the `@` of a version: by name and version the other one would come first."""
+    rig.asset("a", cost_usd_per_hour=6)
+    for name in names:
+        budget(rig, 10, name=name)
+    rig.route("one", tenant="acme")
+    last = rig.route("two", tenant="acme")
+    assert "budget b@1 of tenant:acme: 6.00 of 10.00 USD/h spent" in last.reason
+    assert [v.id for v in last.policies] == ["b"]
+
+
 def test_each_partition_spends_its_share():
     rows = {spent_key("tenant:t"): BookedRow(((60_000, 3.0 * MICRO),))}
     job, limits = JobRequest(id="j", tenant="t", at=0), {"tenant:t": Limit(10.0, "b@1")}
