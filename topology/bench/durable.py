@@ -8,11 +8,13 @@ a request to that of its decision.
 
 from __future__ import annotations
 
-import os
+import itertools
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,11 +22,11 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.codec import decode
-from schemas.records import JobRequest, RoutingDecision
+from schemas.records import JobRequest, Performance, RoutingDecision
 from topology.admin import TopicAdmin, WantedTopic, wanted_topics
 from topology.bench.latency import cuts
 from topology.bench.routing import asset, request
-from topology.bench.watched import SideError, child
+from topology.bench.watched import SideError, child, cpu_s, load_average
 from topology.bench.work import PARTITIONS
 from topology.client.publisher import Publisher, now_ms
 from topology.embedded import embedded_kafka
@@ -77,42 +79,73 @@ class Watcher:
             raise SideError(f"not a routed job: {decision}")
 
 
-def figures(backlog: int, rates: tuple[float, ...], seconds: float) -> Iterator[dict[str, object]]:
+def figures(
+    backlog: int, rates: tuple[float, ...], seconds: float, kinds: int = 1, changing: bool = False
+) -> Iterator[dict[str, object]]:
+    """`kinds` of jobs come in turn; `changing`: each second a measurement comes, after which no plan is known."""
     settings = Settings(partitions=PARTITIONS)
     with embedded_kafka() as kafka, tempfile.TemporaryDirectory(prefix="maestro-bench-") as folder:
         TopicAdmin(kafka.bootstrap).create([_stamped(wanted) for wanted in wanted_topics(settings)])
         publisher = Publisher(kafka.bootstrap)
         for i in range(CANDIDATES):
             publisher.publish("assets", asset(i).model_copy(update={"capacity_units": 1e6}))
-        _send(publisher, range(backlog), None)
+        _send(publisher, range(backlog), None, kinds)
         env = {"MAESTRO_BROKER": kafka.bootstrap, "MAESTRO_STATE_DIR": folder, "MAESTRO_PARTITIONS": str(PARTITIONS)}
-        with child([sys.executable, "-m", "topology", "worker", "--layers", "routing"], env) as worker:
+        command = [sys.executable, "-m", "topology", "worker", "--layers", "routing"]
+        with child(command, env) as worker, _measurements(publisher if changing else None):
             watcher, process = Watcher(kafka.bootstrap), psutil.Process(worker.pid)
             watcher.until(backlog // 4, START_S)
-            before = _cpu_s(process), len(watcher.seen.decisions)
+            before = cpu_s(process), len(watcher.seen.decisions)
             watcher.until(backlog, STUCK_S)
-            cpu_us = (_cpu_s(process) - before[0]) / (backlog - before[1]) * 1e6
-            yield {"what": "backlog", **_rate(watcher.seen, backlog), "cpu_us": cpu_us, "load_average": _load()}
+            cpu_us = (cpu_s(process) - before[0]) / (backlog - before[1]) * 1e6
+            yield {"what": "backlog", **_rate(watcher.seen, backlog), "kinds": kinds, "changing": changing,
+                   "cpu_us": cpu_us, "load_average": load_average()}  # fmt: skip
             sent = backlog
             time.sleep(SETTLE_S)
             for rate in rates:
                 jobs = range(sent, sent + int(rate * seconds))
-                _send(publisher, jobs, rate)
+                _send(publisher, jobs, rate, kinds)
                 sent = jobs.stop
                 watcher.until(sent, STUCK_S)
                 seen = watcher.seen
                 ms = [seen.decisions[f"job-{i}"] - seen.requests[f"job-{i}"] for i in jobs]
-                yield {"what": "round trip", "rate": rate, **cuts(ms), "load_average": _load()}
+                yield {"what": "round trip", "rate": rate, **cuts(ms), "load_average": load_average()}
 
 
 def _stamped(wanted: WantedTopic) -> WantedTopic:
     return replace(wanted, config={**wanted.config, **STAMPED}) if wanted.name in WATCHED else wanted
 
 
-def _send(publisher: Publisher, jobs: range, rate: float | None) -> None:
+@contextmanager
+def _measurements(publisher: Publisher | None) -> Iterator[None]:
+    """Until the end one record on `performance` each second, of one candidate after the other; None = none."""
+    over = threading.Event()
+
+    def measure(publisher: Publisher) -> None:
+        for i in itertools.count():
+            if over.wait(1.0):
+                return
+            at, name = now_ms(), f"svc-{i % CANDIDATES:05d}"
+            publisher.publish(
+                "performance", Performance(asset_id=name, at=at, window_s=300, samples=10, latency_ms_p95=25 + i % 380)
+            )
+
+    thread = threading.Thread(target=measure, args=(publisher,), daemon=True)
+    if publisher is not None:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if publisher is not None:
+            thread.join()
+
+
+def _send(publisher: Publisher, jobs: range, rate: float | None, kinds: int) -> None:
     begun = time.monotonic()
     for n, i in enumerate(jobs):
-        job: JobRequest = request(i, alike=True).model_copy(update={"at": now_ms()})
+        kind = {"metadata": {"number": i % kinds}} if kinds > 1 else {}
+        job: JobRequest = request(i, alike=True).model_copy(update={"at": now_ms(), **kind})
         publisher.publish("job-requests", job)
         if rate is not None:
             time.sleep(max(0.0, begun + n / rate - time.monotonic()))
@@ -126,21 +159,13 @@ def _rate(seen: Seen, backlog: int) -> dict[str, object]:
     return {"decisions": backlog, "candidates": CANDIDATES, "per_s": per_s}
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _load() -> float:
-    return os.getloadavg()[0]
-
-
 def text(row: Mapping[str, Any]) -> str:
     if row["what"] == "backlog":
         return (
-            "{decisions:,} jobs, {candidates:,} candidates each: {per_s:,.0f} durable decisions/s of one worker, "
+            "{decisions:,} jobs of {kinds} kinds, {candidates:,} candidates each, a view that {view}: "
+            "{per_s:,.0f} durable decisions/s of one worker, "
             "{cpu_us:,.0f} us CPU each, load average {load_average:.1f}"
-        ).format(**row)
+        ).format(**row, view="changes each second" if row["changing"] else "stays as it is")
     if row["p50_ms"] is None:
         return "{rate:g} jobs/s: only {count}, too few to say".format(**row)
     return (

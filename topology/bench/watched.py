@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psutil
+
 START_LIMIT_S = 120.0
 """Until the first sample is done: the kernels may have to be compiled, groups have to be joined."""
 SETTLE_S = 5.0
@@ -101,3 +103,14 @@ def lines(process: subprocess.Popen[bytes], first_within_s: float) -> Iterator[L
             if found.samples:
                 deadline = time.monotonic() + STUCK_S
             yield found
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds of a process since it began."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def load_average() -> float:
+    """Of the machine, over a minute: figures stand beside it."""
+    return os.getloadavg()[0]

@@ -149,6 +149,7 @@ def routing(
 
     if durable:
         show(on_kafka.figures(100_000, (100.0, 1_000.0), seconds), as_json, on_kafka.text)
+        show(on_kafka.figures(100_000, (), seconds, kinds=50, changing=True), as_json, on_kafka.text)
         return
     show(routing.figures(), as_json, routing.text)
     show(evaluated.figures(jobs, data), as_json, evaluated.text)

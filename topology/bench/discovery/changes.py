@@ -19,9 +19,9 @@ from schemas.records import LifecycleChange
 from topology.bench.discovery.api_server import real_cluster
 from topology.bench.discovery.cluster import cluster, names_of
 from topology.bench.discovery.growth import used_by
-from topology.bench.discovery.processes import Lab, lab, load_average
+from topology.bench.discovery.processes import Lab, lab
 from topology.bench.latency import cuts
-from topology.bench.watched import SideError
+from topology.bench.watched import SideError, load_average
 from topology.clock import now_ms
 
 SETTLE_S = 2.0

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from topology.bench.discovery.processes import Lab, Used, lab, load_average
+from topology.bench.discovery.processes import Lab, Used, lab
+from topology.bench.watched import load_average
 from topology.clock import now_ms
 
 AGAIN_S = 20.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ import psutil
 from topology.admin import TopicAdmin, wanted_topics
 from topology.bench.discovery.told import Told
 from topology.bench.peers import environment
-from topology.bench.watched import child, lines
+from topology.bench.watched import child, cpu_s, lines
 from topology.bench.work import PARTITIONS
 from topology.embedded import embedded_kafka
 from topology.settings import Settings
@@ -34,7 +33,7 @@ class Used:
     most_bytes: int = 0
 
     def __post_init__(self) -> None:
-        self.first_cpu_s = self._cpu_s()
+        self.first_cpu_s = cpu_s(self.process)
         self.look()
 
     def look(self) -> None:
@@ -42,11 +41,7 @@ class Used:
         self.most_bytes = max(self.most_bytes, int(self.process.memory_info().rss))
 
     def cpu_s(self) -> float:
-        return self._cpu_s() - self.first_cpu_s
-
-    def _cpu_s(self) -> float:
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        return cpu_s(self.process) - self.first_cpu_s
 
 
 @dataclass(slots=True)
@@ -77,7 +72,3 @@ def lab() -> Iterator[Lab]:
         list(islice(lines(worker, START_S), 1))
         told = stack.enter_context(Told(broker))
         yield Lab(broker, folder, told, Used(psutil.Process(worker.pid)), stack)
-
-
-def load_average() -> float:
-    return os.getloadavg()[0]
