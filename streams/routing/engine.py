@@ -27,6 +27,9 @@ from streams.routing.waiting import Freed
 
 __all__ = ["JobRouter", "RoutingLayer"]
 
+_OF_BUDGETS = ("spending", "policies")
+"""Views after which a period of a budget goes on otherwise, also where no job has spent anything of it yet."""
+
 
 class RoutingPartition(Partition[Row, Fleet]):
     """The usual partition, whose rows have the queue of jobs that wait (`waiting.JobRows`)."""
@@ -68,7 +71,7 @@ class RoutingLayer:
 
     def on_view(self, rows: Mapping[str, Row], view: Fleet, event: Event, now: int) -> Step[Row]:
         """Jobs whose target may no longer have them pivot; jobs that wait try again when the world may be better."""
-        if not rows:
+        if not rows and event.topic not in _OF_BUDGETS:
             return Step()  # neither jobs nor anything kept of them
         asset_id = health_of(event)
         helps = may_help(event, view)
