@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from schemas import recurrence
 from schemas.periods import parse
 from schemas.records.base import EventTime, Labels, Name, NonNegative, Record
 from schemas.records.enums import AutonomyMode
@@ -29,7 +30,8 @@ class ModeRule(Record):
 class Pause(Record):
     """A named hold on effects in a scope (`*`, `tenant:x` or `asset:y`); lifted only by its own holder.
 
-    With `starts_at` it is a maintenance window: it holds from then on, `until` excluded.
+    With `starts_at` it is a maintenance window: it holds from then on, `until` excluded. With `rrule` it comes again by
+    that rule (`recurrence`), at the wall clock times of the first one in `zone` (IANA name; none = UTC).
     """
 
     scope: str = "*"
@@ -37,12 +39,31 @@ class Pause(Record):
     lifted: bool = False
     until: EventTime | None = None
     starts_at: EventTime | None = None
+    rrule: str | None = None
+    zone: str | None = None
 
     @model_validator(mode="after")
     def _starts_before_it_ends(self) -> Pause:
         if self.starts_at is not None and self.until is not None and self.until <= self.starts_at:
             raise ValueError(f"until={self.until} is not after starts_at={self.starts_at}: it would never hold")
+        if self.rrule is None and self.zone is not None:
+            raise ValueError("zone without an rrule says nothing: times are UTC")
+        if self.rrule is not None and self._recurrence() is None:
+            raise ValueError("an rrule needs starts_at and until, the first window")
         return self
+
+    def window(self, now: int) -> tuple[int | None, int | None] | None:
+        """Start and end of the hold at `now`, event time ms, None = open; None alone = it does not hold then."""
+        found = self._recurrence()
+        if found is not None:
+            return found.window(now)
+        holds = (self.starts_at is None or self.starts_at <= now) and (self.until is None or now < self.until)
+        return (self.starts_at, self.until) if holds else None
+
+    def _recurrence(self) -> recurrence.Recurrence | None:
+        if self.rrule is None or self.starts_at is None or self.until is None:
+            return None
+        return recurrence.parse(self.rrule, self.zone or "UTC", self.starts_at, self.until)
 
 
 class Budget(Record):

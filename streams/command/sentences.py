@@ -123,7 +123,8 @@ def _(record: PolicyRecord) -> str:
 def _policy_body(record: PolicyRecord) -> str:
     if record.pause is not None:
         verb = "lifted" if record.pause.lifted else "set"
-        return f"pause of {record.pause.holder} on {record.pause.scope} {verb}"
+        again = f", again by {record.pause.rrule} in {record.pause.zone or 'UTC'}" if record.pause.rrule else ""
+        return f"pause of {record.pause.holder} on {record.pause.scope} {verb}{again}"
     if record.approval is not None:
         verb = "approved" if record.approval.approved else "rejected"
         return f"action {record.approval.action_id} {verb} by {record.approval.by}"

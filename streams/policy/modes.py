@@ -74,12 +74,14 @@ def mode_used(world: World, strategy: str, tenant: str, environment: str) -> tup
 
 def pauses_used(world: World, asset: Asset | str, now: int) -> tuple[PolicyVerdict, ...]:
     """The records behind `paused`."""
-    return tuple(_used(r, f"paused by {p.holder}{_window(p)}", allowed=False) for r, p in _pauses(world, asset, now))
+    held = _pauses(world, asset, now)
+    return tuple(_used(r, f"paused by {p.holder}{_window(p, now)}", allowed=False) for r, p in held)
 
 
 def pause_ends(world: World, asset: Asset | str, now: int) -> int | None:
     """When the first of the holds of now ends by itself, event time ms; None = none does."""
-    return min((p.until for _, p in _pauses(world, asset, now) if p.until is not None), default=None)
+    windows = (p.window(now) for _, p in _pauses(world, asset, now))
+    return min((w[1] for w in windows if w is not None and w[1] is not None), default=None)
 
 
 def approval_used(world: World, action_id: str, now: int) -> tuple[PolicyVerdict, ...]:
@@ -141,16 +143,15 @@ def _pauses(world: World, asset: Asset | str, now: int) -> list[tuple[PolicyReco
 
 
 def _holds(pause: Pause, now: int) -> bool:
-    begun = pause.starts_at is None or pause.starts_at <= now
-    return not pause.lifted and begun and (pause.until is None or now < pause.until)
+    return not pause.lifted and pause.window(now) is not None
 
 
-def _window(pause: Pause) -> str:
+def _window(pause: Pause, now: int) -> str:
     """` from 2026-01-31T22:00:00Z until 2026-01-31T23:00:00Z`; nothing for a hold that began when it was published."""
-    if pause.starts_at is None:
+    begin, end = pause.window(now) or (None, None)
+    if begin is None:
         return ""
-    end = "" if pause.until is None else f" until {utc(pause.until)}"
-    return f" from {utc(pause.starts_at)}{end}"
+    return f" from {utc(begin)}{'' if end is None else f' until {utc(end)}'}"
 
 
 def utc(at: int) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from schemas.records import PolicyRecord
+from schemas.records import Pause, PolicyRecord
 from streams.command.sentences import sentence
 from topology.cli.options import AsJson, Broker, SettingsFile, client
 from topology.cli.output import out, record_json
 from topology.cli.root import Misused
 from topology.clock import now_ms
-from topology.sources.timestamps import TimestampError, event_time_ms
+from topology.sources.timestamps import TimestampError, event_time_ms, in_zone
 
 Holder = Annotated[str, typer.Option(help="In whose name: only the same holder can end the pause.")]
 Scope = Annotated[str, typer.Option(help="*, tenant:NAME or asset:ID.")]
@@ -21,6 +22,10 @@ ActionId = Annotated[str, typer.Argument(help="`action_id` of a remediation that
 By = Annotated[str, typer.Option(help="Who answers.")]
 Until = Annotated[str | None, typer.Option(help="ISO 8601 (UTC without an offset) or epoch seconds.")]
 From = Annotated[str | None, typer.Option("--from", help="Start of the hold, as --until; --for counts from then.")]
+Repeat = Annotated[
+    str | None, typer.Option(metavar="RRULE", help="FREQ=DAILY, FREQ=WEEKLY;BYDAY=SU, ...: as docs say.")
+]
+Zone = Annotated[str | None, typer.Option(help="With --repeat: time zone of --from and --until, as Europe/Berlin.")]
 ForSeconds = Annotated[float | None, typer.Option("--for", min=0.0, metavar="SECONDS", help="From now.")]
 
 
@@ -37,19 +42,29 @@ def pause(
     begin: From = None,
     until: Until = None,
     for_s: ForSeconds = None,
+    repeat: Repeat = None,
+    zone: Zone = None,
     reason: Reason = "",
     settings_file: SettingsFile = None,
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """Holds every effect in a scope until then, or until its holder resumes it. With --from: a maintenance window."""
-    start = _at("--from", begin)
-    end = _moment(until, for_s, start)
+    """Holds every effect in a scope until then, or until its holder resumes it. With --from: a maintenance window.
+
+    With --repeat the window comes again: FREQ=DAILY, FREQ=WEEKLY;BYDAY=SU,WE or FREQ=MONTHLY;BYDAY=2TU.
+    """
+    start = _at("--from", begin, zone)
+    end = _moment(until, for_s, start, zone)
     if start is not None and end is not None and end <= start:
         raise Misused("--until: a window ends after it begins")
     _check(scope)
+    try:
+        Pause(holder=holder, scope=scope, starts_at=start, until=end, rrule=repeat, zone=zone)
+    except ValidationError as error:
+        raise Misused(f"--repeat: {error.errors()[0]['msg']}") from error
     with client(settings_file, broker) as maestro:
-        _show(maestro.pause(holder, scope, until=end, reason=reason, starts_at=start), as_json)
+        again = {"rrule": repeat, "zone": zone}
+        _show(maestro.pause(holder, scope, until=end, reason=reason, starts_at=start, **again), as_json)
 
 
 def resume(
@@ -104,17 +119,17 @@ def _check(scope: str) -> None:
         raise Misused(str(error)) from error
 
 
-def _moment(until: str | None, for_s: float | None, start: int | None = None) -> int | None:
+def _moment(until: str | None, for_s: float | None, start: int | None = None, zone: str | None = None) -> int | None:
     if until is not None and for_s is not None:
         raise Misused("either --until or --for, not both")
     if for_s is not None:
         return (now_ms() if start is None else start) + round(for_s * 1000)
-    return _at("--until", until)
+    return _at("--until", until, zone)
 
 
-def _at(option: str, moment: str | None) -> int | None:
+def _at(option: str, moment: str | None, zone: str | None = None) -> int | None:
     try:
-        return None if moment is None else event_time_ms(moment)
+        return None if moment is None else event_time_ms(moment if zone is None else in_zone(moment, zone))
     except TimestampError as error:
         raise Misused(f"{option}: {error}") from error
 

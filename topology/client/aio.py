@@ -104,8 +104,12 @@ class AsyncMaestroConductor:
         until: int | None = None,
         reason: str = "",
         starts_at: int | None = None,
+        rrule: str | None = None,
+        zone: str | None = None,
     ) -> PolicyRecord:
-        return await self._call(self._sync.pause, holder, scope, until=until, reason=reason, starts_at=starts_at)
+        return await self._call(
+            self._sync.pause, holder, scope, until=until, reason=reason, starts_at=starts_at, rrule=rrule, zone=zone
+        )
 
     async def resume(self, holder: str, scope: str = "*", *, reason: str = "") -> PolicyRecord:
         return await self._call(self._sync.resume, holder, scope, reason=reason)

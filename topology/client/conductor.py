@@ -147,14 +147,18 @@ class MaestroConductor:
         until: int | None = None,
         reason: str = "",
         starts_at: int | None = None,
+        rrule: str | None = None,
+        zone: str | None = None,
     ) -> PolicyRecord:
         """Holds all effects in a scope (`*`, `tenant:NAME`, `asset:ID`) until `until` (ms) or `resume`.
 
-        `starts_at` (ms): a maintenance window, which holds from then on.
+        `starts_at` (ms): a maintenance window, which holds from then on; `rrule`, `zone`: when it comes again.
         """
-        return self.publish_policy(
-            governance.pause(holder, scope, lifted=False, until=until, reason=reason, at=now_ms(), starts_at=starts_at)
-        )
+        hold = governance.pause(
+            holder, scope, lifted=False, until=until, reason=reason, at=now_ms(), starts_at=starts_at, rrule=rrule,
+            zone=zone,
+        )  # fmt: skip
+        return self.publish_policy(hold)
 
     def resume(self, holder: str, scope: str = "*", *, reason: str = "") -> PolicyRecord:
         """Ends this holder's pause of this scope, and nobody else's."""

@@ -22,10 +22,12 @@ def pause(
     at: int,
     author: str = "",
     starts_at: int | None = None,
+    rrule: str | None = None,
+    zone: str | None = None,
 ) -> PolicyRecord:
     """A hold, or the end of the one that the same holder has on the same scope. ValueError for an unknown scope.
 
-    `starts_at`: a maintenance window; ValueError if it ends before it begins.
+    `starts_at`: a maintenance window; ValueError if it ends before it begins. `rrule`: it comes again by that rule.
     """
     return PolicyRecord(
         id=_id("pause", holder, checked_scope(scope)),
@@ -33,7 +35,9 @@ def pause(
         version=str(at),
         author=author or holder,
         reason=reason,
-        pause=Pause(scope=scope, holder=holder, lifted=lifted, until=until, starts_at=starts_at),
+        pause=Pause(
+            scope=scope, holder=holder, lifted=lifted, until=until, starts_at=starts_at, rrule=rrule, zone=zone
+        ),
         at=at,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from schemas.records import EARLIEST_AT, LATEST_AT
 
@@ -27,6 +28,22 @@ def event_time_ms(text: str) -> int:
         hint = " (epoch seconds are expected, not milliseconds)" if _NUMBER.fullmatch(stripped) else ""
         raise TimestampError(f"{text!r} is before 1970 or after 2100{hint}")
     return at_ms
+
+
+def in_zone(text: str, zone: str) -> str:
+    """A time without an offset, as the clock in a time zone shows it, with its offset; others as they are.
+
+    Raises TimestampError for an unknown zone.
+    """
+    try:
+        named = ZoneInfo(zone)
+    except (KeyError, OSError, ValueError) as error:
+        raise TimestampError(f"{zone!r} is no time zone of the IANA data base") from error
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return text
+    return text if moment.tzinfo else moment.replace(tzinfo=named).isoformat()
 
 
 def _parse(text: str) -> int:

@@ -228,6 +228,17 @@ def test_a_maintenance_window_holds_inside_and_lets_go_at_its_end(make_bench):
     assert bench.statuses(r for r in bench.advance(400) if r.asset_id == "web-2") == ["failover:executing"]
 
 
+def test_a_window_that_comes_again_holds_each_time_and_lets_go_at_its_end(make_bench):
+    bench = make_bench().golden()
+    first = {"starts_at": bench.T0 + 100_000, "until": bench.T0 + 400_000, "rrule": "FREQ=DAILY"}
+    bench.pause("upgrade", 0, **first)
+    day = 86_400
+    assert bench.statuses(bench.anomaly(at_s=day + 200))[-1] == "failover:suppressed"
+    assert "paused by upgrade" in bench.told[-1].reason
+    assert bench.advance(day + 399.999) == []
+    assert bench.statuses(bench.advance(day + 400)) == ["failover:executing"]
+
+
 def test_a_pause_elsewhere_does_not_hold(bench):
     bench.pause("ada", 0, scope="asset:other")
     bench.pause("bob", 0, scope="tenant:other")
