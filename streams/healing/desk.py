@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from schemas.records import Action, AutonomyMode, PolicyVerdict, RegisteredAsset, Remediation, RemediationStatus, Scalar
 from streams.healing.draft import Draft
+from streams.healing.inoculation.rows import InoculationRow
 from streams.healing.pools import members_of
 from streams.healing.ports import Plan, ResponseStrategy, Situation
 from streams.healing.settings import HealingSettings
@@ -91,9 +93,12 @@ def tell(
     return desk.draft.put_incident(incident.model_copy(update={"last_record_id": record.id}))
 
 
-def with_policies(incident: IncidentRow, used: tuple[PolicyVerdict, ...]) -> IncidentRow:
+Decided = TypeVar("Decided", IncidentRow, InoculationRow)
+
+
+def with_policies(row: Decided, used: tuple[PolicyVerdict, ...]) -> Decided:
     """The row with further records that decide about it, each once."""
-    return incident.model_copy(update={"policies": tuple(dict.fromkeys((*incident.policies, *used)))})
+    return row.model_copy(update={"policies": tuple(dict.fromkeys((*row.policies, *used)))})
 
 
 def with_plan(incident: IncidentRow, strategy: ResponseStrategy, plan: Plan) -> IncidentRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.records import ActionOutcome, AutonomyMode, RegisteredAsset, RemediationStatus
-from streams.healing.desk import Desk, action_id, seconds
+from streams.healing.desk import Desk, action_id, seconds, with_policies
 from streams.healing.inoculation import lifting
 from streams.healing.inoculation.gates import held, is_asked_for, pool_name, victim_problem, victims
 from streams.healing.inoculation.rows import InoculationRow, Phase
@@ -102,8 +102,7 @@ def on_approval(desk: Desk, answered_id: str) -> None:
     given = approval(desk.world, answered_id, desk.now)
     if row is None or given is None or row.phase is not Phase.ASKING or row.action_id != answered_id:
         return
-    used = (*row.policies, *approval_used(desk.world, answered_id, desk.now))
-    row = row.model_copy(update={"policies": tuple(dict.fromkeys(used))})
+    row = with_policies(row, approval_used(desk.world, answered_id, desk.now))
     if not given.approved:
         lifting.idle(desk, tell(desk, row, RemediationStatus.DENIED, f"refused by {given.by}"))
         return
