@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from streams.routing.room import EMPTY, Room
 from streams.routing.scoring import Scores, Weights, best, mixed
 from streams.routing.selection import Selection
 from streams.routing.settings import RoutingSettings
+
+_by = attrgetter("by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Case:
     def denials(self) -> Counter[str]:
         """By what how many rows were denied."""
         answers = self.permissions.answers
-        return Counter(answers[index].by for index in self.scores.index[self.selection.denied].tolist())
+        return Counter(map(_by, map(answers.__getitem__, self.scores.index[self.selection.denied].tolist())))
 
     def counts(self) -> tuple[int, int]:
         """How many candidates there are, and how many are eligible (as far as the policy was asked)."""

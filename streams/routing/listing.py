@@ -36,12 +36,10 @@ def candidates(case: Case) -> tuple[Candidate, ...]:
 
 def verdicts(case: Case) -> tuple[PolicyVerdict, ...]:
     """Each distinct verdict once: the target's first, then in the order of asking, then soft terms and budgets."""
-    answers = list(case.permissions.answers.items())
-    target = case.selection.target
+    answers, target = case.permissions.distinct, case.selection.target
     if target is not None:
-        index = int(case.scores.index[target])
-        answers.sort(key=lambda entry: entry[0] != index)
-    asked = (verdict for _, answer in answers for verdict in answer.verdicts)
+        answers.insert(0, case.permissions.of(int(case.scores.index[target])))
+    asked = (verdict for answer in answers for verdict in answer.verdicts)
     fleet = case.permissions.fleet
     scopes = [scope for scope in scopes_of(case.ask.job.tenant) if scope in fleet.budgets]
     budgets = budgets_used(fleet.world, scopes) if scopes else ()

@@ -73,6 +73,12 @@ class Permissions:
         """The answer about every candidate, if the tenant may have no more active jobs."""
         return _denied(BY_QUOTA, self.asking.quota) if self.asking.quota else None
 
+    @property
+    def distinct(self) -> list[Permission]:
+        """Each answer once, in the order of asking: of a tenant over its quota all candidates have the same one."""
+        given = list(self.answers.values())
+        return list(dict(zip(map(id, given), given, strict=True)).values())
+
     def of(self, index: int) -> Permission:
         """`index` is the candidate's place in the frame."""
         if index not in self.answers:
