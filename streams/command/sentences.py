@@ -23,6 +23,7 @@ from schemas.records import (
     RegisteredAsset,
     Remediation,
     RoutingDecision,
+    Spending,
 )
 
 
@@ -114,6 +115,12 @@ def _(record: Performance) -> str:
 
 
 @sentence.register
+def _(record: Spending) -> str:
+    """Its reason names scope and amount."""
+    return f"{record.layer} has committed: {record.reason}"
+
+
+@sentence.register
 def _(record: PolicyRecord) -> str:
     why = f": {record.reason}" if record.reason else ""
     by = f" by {record.author}" if record.author and record.approval is None else ""  # which says it itself
@@ -132,7 +139,8 @@ def _policy_body(record: PolicyRecord) -> str:
         rule = record.mode
         return f"mode {rule.mode.value} for strategy {rule.strategy}, tenant {rule.tenant}, {rule.environment}"
     if record.budget is not None:
-        return f"budget of {record.budget.scope} is {record.budget.limit_usd_per_hour:g} USD/h"
+        over = f" in the mean of each {record.budget.period}" if record.budget.period else ""
+        return f"budget of {record.budget.scope} is {record.budget.limit_usd_per_hour:g} USD/h{over}"
     files = len(record.policy_set.files) if record.policy_set is not None else 0
     return f"policy set {record.id} version {record.version} ({files} files)"
 

@@ -33,3 +33,5 @@ def test_policy_records_say_who_did_what() -> None:
     assert sentence(no) == "action x rejected by b"
     budget = PolicyRecord(id="b", kind="budget", version="1", budget=Budget(scope="*", limit_usd_per_hour=0), at=1)
     assert sentence(budget) == "budget of * is 0 USD/h"
+    a_day = Budget(scope="*", limit_usd_per_hour=2, period="day")
+    assert sentence(budget.model_copy(update={"budget": a_day})) == "budget of * is 2 USD/h in the mean of each day"
