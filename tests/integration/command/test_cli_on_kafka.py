@@ -27,11 +27,15 @@ from schemas.records import (
     Recommendation,
     RecommendedAction,
     RegisteredAsset,
+    RoutingDecision,
 )
 from streams.atleastonce.batch import partition_for
 from streams.atleastonce.changelog import FlushId, Owner, content_entries
+from streams.routing.away import AwayRow, away_key
+from streams.routing.state import JobRow, Phase, encode, job_key
 from streams.runtime.owned import RUNTIME_ROW
 from topology.client import MaestroConductor
+from topology.clock import now_ms
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 Maestro = Callable[..., Result]
@@ -212,6 +216,34 @@ def test_explain_tells_the_story_or_that_there_is_none(maestro: Maestro, unique:
     nothing = maestro("explain", f"{unique}-nobody")
     assert nothing.exit_code == 1
     assert "nothing bears the id" in nothing.stderr
+
+
+def test_explain_says_why_a_job_that_was_moved_is_not_back(
+    maestro: Maestro, conductor: MaestroConductor, topics: str, unique: str
+) -> None:
+    for revision, target in enumerate(("a", "b"), start=1):
+        told = {"id": f"{unique}-{revision}", "job_id": unique, "revision": revision, "target_id": target}
+        more = {"outcome": "routed", "registry_version": "1", "cause_id": "", "reason": "", "at": 1_700_000_000_000}
+        conductor.publisher.publish("routing-decisions", RoutingDecision.model_validate(told | more))
+    conductor.publisher.flush()
+    assert "not back yet" not in maestro("explain", unique).stdout, "no routing worker has run"
+    now = now_ms()
+    job = JobRow(
+        JobRequest(id=unique, at=now), Phase.ACTIVE, 2, f"{unique}-2", "b", None, (), (), ("a",), 0, now, None, now,
+        home_id=f"{unique}-a",
+    )  # fmt: skip
+    away = AwayRow(f"{unique}-a", well_since=now - 60_000, due_at=now + 600_000, held="paused by ada (p@1)")
+    topic, admin = NewTopic("maestro-routing-state-changelog", 4, 1), AdminClient({"bootstrap.servers": topics})
+    admin.create_topics([topic])[topic.topic].result(20)
+    producer = Producer({"bootstrap.servers": topics})
+    rows = [(job_key(unique).encode(), encode(job)), (away_key(away.asset_id).encode(), encode(away))]
+    for key, value, headers in content_entries(FlushId(Owner(1, 1), 1), rows, ()):
+        producer.produce(topic.topic, value, key, partition=2, headers=list(headers))
+    assert producer.flush(20) == 0
+    last = maestro("explain", unique).stdout.splitlines()[-1]
+    why = rf"{unique}-a has been well for 6[\d.]+ s, its next turn is in [\d.]+ s; held back: paused by ada \(p@1\)"
+    assert re.fullmatch(f"now +not back yet: {why}", last), last
+    assert json.loads(maestro("explain", unique, "--json").stdout)["not_back"].startswith(f"{unique}-a has been well")
 
 
 def test_assets_lists_the_registry(maestro: Maestro, conductor: MaestroConductor, unique: str) -> None:

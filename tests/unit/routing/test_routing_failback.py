@@ -7,11 +7,16 @@ import json
 import pytest
 
 from schemas.codec import encode as encode_record
-from schemas.records import Approval, AutonomyMode, Budget, ModeRule, Pause, PolicyRecord
+from schemas.records import Approval, AutonomyMode, Budget, JobOutcome, ModeRule, Pause, PolicyRecord
+from streams.atleastonce.batch import RawMessage
+from streams.atleastonce.changelog import ROW, FlushId, Owner, content_entries
+from streams.command.ledger import Entry
 from streams.routing.away import AwayRow, away_key, home_keys
 from streams.routing.returning import approval_id
-from streams.routing.state import IndexRow, JobRow, decode, encode
+from streams.routing.state import IndexRow, JobRow, decode, encode, job_key
 from streams.routing.turns import why_not_back
+from topology.client.reading import Read
+from topology.client.returning import moved_job, why_not_back_from
 
 
 @pytest.fixture
@@ -71,6 +76,50 @@ def test_a_job_comes_back_when_its_target_has_been_well_long_enough(rig):
     assert why_not(rig) == ""
     check(rig)
     assert rig.wait(7_200) == []
+
+
+def changelog(rig, partition=1):
+    """What the layer's changelog holds of these rows, behind older versions of them and rows of another partition."""
+    flush, other = FlushId(Owner(1, 1), 1), FlushId(Owner(1, 1), 2)
+    rows = {key.encode(): encode(row) for key, row in rig.partition.rows.items()}
+    written = [
+        *((partition, entry) for entry in content_entries(flush, [(key, b"older") for key in rows], [b"outputs"])),
+        *((partition + 1, entry) for entry in content_entries(flush, [(away_key("a").encode(), b"of others")], ())),
+        *((partition, entry) for entry in content_entries(other, rows.items(), ())),
+    ]
+    return [
+        Read("changelog", p, n, key.decode(), 0, None, "", RawMessage(n, 0, key, data, headers))
+        for n, (p, (key, data, headers)) in enumerate(written)
+    ]
+
+
+def test_why_a_job_is_not_back_is_read_from_the_changelog(rig):
+    driven_away(rig, jobs=("job", "other"))
+    assert why_not_back_from(changelog(rig), "job", rig.at) == "a is ill"
+    rig.wait(5)
+    well(rig)
+    rig.wait(100)
+    told = why_not_back_from(changelog(rig), "job", rig.at)
+    assert told == why_not(rig) == "a has been well for 100 s, its next turn is in 500 s"
+    assert why_not_back_from(changelog(rig), "nobody", rig.at) == ""
+    gone = Read("changelog", 1, 99, ROW.decode() + job_key("job"), 0, None, "", RawMessage(99, 0, None, None))
+    assert why_not_back_from([*changelog(rig), gone], "job", rig.at) == ""
+    rig.wait(500)
+    assert why_not_back_from(changelog(rig), "job", rig.at) == ""
+
+
+def entry(record):
+    return Entry(getattr(record, "id", ""), "t", "k", 0, record, "t:0:0")
+
+
+def test_only_a_job_that_was_moved_and_runs_is_asked_about(rig):
+    driven_away(rig, jobs=("job", "other"))
+    told = [entry(decision) for decision in rig.decided if decision.job_id == "job"]
+    assert moved_job(told) == "job"
+    assert moved_job(told[:1]) == ""
+    assert moved_job([entry(decision) for decision in rig.decided]) == "", "an incident's story has several"
+    ended = JobOutcome(job_id="job", target_id="b", outcome="succeeded", at=1)
+    assert moved_job([*told, entry(ended)]) == ""
 
 
 def test_a_target_that_flaps_gets_nothing_back(rig):

@@ -1,0 +1,42 @@
+"""Why a job is not back on the target that an illness drove it from, read from routing's changelog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from schemas.records import JobOutcome, RoutingDecision
+from streams.atleastonce.changelog import ROW, flush_of
+from streams.command.ledger import Entry
+from streams.kit.ids import row_key
+from streams.routing.state import Row, decode, job_key
+from streams.routing.turns import why_not_back
+from topology.client.reading import Read
+
+_AWAY = row_key("away")[:-1] + ","
+
+
+def moved_job(entries: Sequence[Entry]) -> str:
+    """The id of the job that these tell of if it was decided on again and has not ended; else empty."""
+    decided = [entry.record.job_id for entry in entries if isinstance(entry.record, RoutingDecision)]
+    ended = {entry.record.job_id for entry in entries if isinstance(entry.record, JobOutcome)}
+    again = [job_id for job_id in dict.fromkeys(decided) if decided.count(job_id) > 1 and job_id not in ended]
+    return again[0] if len(again) == 1 else ""
+
+
+def why_not_back_from(changelog: Iterable[Read], job_id: str, at: int) -> str:
+    """In words; empty = it is where it belongs. `changelog` from its beginning; `at`: now, ms."""
+    wanted = job_key(job_id)
+    rows: dict[int, dict[str, bytes]] = {}
+    for read in changelog:
+        key = read.key.removeprefix(ROW.decode())
+        if key == read.key or not (key == wanted or key.startswith(_AWAY)):
+            continue
+        of_partition = rows.setdefault(read.partition, {})
+        of_partition.pop(key, None)
+        if read.raw.value is not None:
+            of_partition[key] = flush_of(read.raw.value, ())[1] or b""
+    for of_partition in rows.values():
+        if wanted in of_partition:
+            found: dict[str, Row] = {key: decode(data) for key, data in of_partition.items()}
+            return why_not_back(found, job_id, at)
+    return ""
