@@ -39,6 +39,12 @@ from topology.clock import now_ms
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 Maestro = Callable[..., Result]
+AS_IN_A_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("topology", run_name="__main__", alter_sys=True)
+"""
+"""A shell that starts the tests in the background has them ignore SIGINT, and with them what they start."""
 
 
 def test_topics_are_created_once_and_as_declared(maestro: Maestro) -> None:
@@ -329,7 +335,7 @@ def _until(ask: Callable[[], httpx.Response], status: int, within_s: float = 30.
 def test_tail_ends_with_ctrl_c_and_when_its_reader_goes(topics: str, conductor: MaestroConductor, unique: str) -> None:
     conductor.publisher.publish("job-requests", JobRequest(id=unique, at=1))
     conductor.publisher.flush()
-    command = [sys.executable, "-m", "topology", "tail", "job-requests", "--from-beginning", "--broker", topics]
+    command = [sys.executable, "-c", AS_IN_A_TERMINAL, "tail", "job-requests", "--from-beginning", "--broker", topics]
     tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
     assert tail.stdout is not None
     assert tail.stdout.readline()
