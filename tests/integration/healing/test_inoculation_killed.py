@@ -94,7 +94,8 @@ def test_executors_killed_in_the_middle_of_an_injection_take_the_fault_away_and_
     assert site.pool.out_of_service() == set()
     (result,) = site.experiment(lifted)
     (injected,) = site.experiment(RemediationStatus.FAILED)
-    assert result.reason.startswith(f"not counted: whether it stands is not known ({INTERRUPTED})"), result.reason
+    why = f"({INTERRUPTED}: mode of inoculation is now observe (mode:inoculation@2))"
+    assert result.reason.startswith(f"not counted: whether it stands is not known {why}"), result.reason
     assert (result.asset_id, injected.asset_id) == (victim, victim)
     told = {k: result.evidence[k] for k in ("passed", "resilience_score", "experiments_passed", "experiments_failed")}
     assert told == {"passed": None, "resilience_score": 0.5, "experiments_passed": 0.0, "experiments_failed": 0.0}
