@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         for layer in layers.values():
             layer.wait_ready()
         register(broker, [asset_of(n) for n in pool.names])
+        time.sleep(3)  # An executor that has not read of an asset yet takes it for one that nobody has to be told of.
         story = stack.enter_context(Story(broker))
         yield Site(pool, runtime, layers["executors"], story, Publisher(broker))
 
