@@ -76,4 +76,18 @@ def destination_of(order: Remediation, world: World) -> RegisteredAsset | None:
     return world.assets.get(name) if isinstance(name, str) else None
 
 
-__all__ = ["Clearance", "destination_of"]
+def unread(order: Remediation, world: World) -> str | None:
+    """The first side of a failover that the registry does not have, as it has been read so far; None = all are there.
+
+    It may come later than the order. Whom that side has to be told of is not known until then.
+    """
+    named = (
+        side
+        for a in order.actions
+        if a.type == "failover"
+        for side in (a.target_id, a.parameters.get("destination_id"))
+    )
+    return next((side for side in named if isinstance(side, str) and side not in world.assets), None)
+
+
+__all__ = ["Clearance", "destination_of", "unread"]

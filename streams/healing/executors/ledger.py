@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas.records import ActionOutcome, Record, Remediation, RemediationStatus
-from streams.healing.executors.clearance import Clearance, destination_of
+from streams.healing.executors.clearance import Clearance, destination_of, unread
 from streams.healing.executors.settings import ExecutorSettings
 from streams.healing.ports import REFUSED
 from streams.healing.settings import milliseconds
@@ -168,7 +168,7 @@ def outcome_of(
 
 def drain_only(order: Remediation, world: World) -> bool:
     """Nothing has to be called: neither side of a failover declares a control endpoint or a load balancer."""
-    if not order.actions or any(a.type not in _DRAINS for a in order.actions):
+    if not order.actions or any(a.type not in _DRAINS for a in order.actions) or unread(order, world) is not None:
         return False
     sides = (world.assets.get(order.asset_id), destination_of(order, world))
     return all(endpoint(side, kind) is None for side in sides for kind in (CONTROL, SERVER, SWITCH))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.records import Action, ActionOutcome, Remediation
-from streams.healing.executors.clearance import Clearance, destination_of
+from streams.healing.executors.clearance import Clearance, destination_of, unread
 from streams.healing.executors.lease import Fence, LeaseLostError, NoFence
 from streams.healing.executors.ledger import outcome_of
 from streams.healing.executors.outcome_log import MemoryOutcomeLog, OutcomeLog
@@ -82,6 +82,8 @@ class ActionRunner:
         missing = sorted({a.type for a in order.actions} - set(self.executors))
         if missing or not order.actions:
             return f"no executor for {', '.join(missing)}" if missing else "the order has no action"
+        if (side := unread(order, world)) is not None:
+            return f"{side} is not in the registry as these executors have read it"
         return self.clearance.refusal(order, world, self.clock())
 
     def _is_repeatable(self, action: Action) -> bool:

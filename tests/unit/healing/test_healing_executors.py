@@ -156,6 +156,23 @@ async def test_failover_without_control_is_the_drain_and_says_so(make_runner, wo
     assert server.got == []
 
 
+@pytest.mark.parametrize("unread", ["a", "b"])
+async def test_a_failover_of_what_was_not_read_of_yet_is_refused(make_runner, world, server, unread):
+    """Whom to tell is not known: that routing gives it no more work would not be all."""
+    del world.assets[unread]
+    outcome = await make_runner().run(order(FAILOVER), world)
+    assert not outcome.succeeded
+    assert outcome.detail == f"refused: {unread} is not in the registry as these executors have read it"
+    assert server.got == []
+
+
+async def test_a_failback_of_what_is_gone_has_nobody_to_tell(make_runner, world, server):
+    del world.assets["a"]
+    back = Action(type="failback", target_id="a", parameters={"destination_id": "b"})
+    assert (await make_runner().run(order(back), world)).succeeded
+    assert server.got == []
+
+
 @pytest.mark.parametrize("kind", ["rebalance", "restart"])
 async def test_what_needs_control_is_refused_without(make_runner, world, kind):
     outcome = await make_runner().run(order(Action(type=kind, target_id="c")), world)
@@ -637,6 +654,14 @@ def test_a_drain_has_its_outcome_at_once_and_a_repeat_has_the_same(ledger):
     assert first.succeeded
     assert send(ledger, order(DRAIN)) == [first]
     assert list(ledger.layer.pending(ledger.rows)) == []
+
+
+@pytest.mark.parametrize("unread", ["b", "c"])
+def test_a_drain_of_what_was_not_read_of_yet_is_no_drain_only(ledger, world, unread):
+    """The registry may come later than the order; what it declares is not known to be nothing."""
+    del world.assets[unread]
+    assert send(ledger, order(DRAIN)) == []
+    assert list(ledger.layer.pending(ledger.rows)) == [order(DRAIN)]
 
 
 def test_an_effect_is_pending_until_it_is_complete(ledger):
