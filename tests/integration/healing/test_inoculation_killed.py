@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from haproxy_process import haproxy_program
-from held_runtime import HeldRuntime, held_runtime
 from inoculated_pool import EVERY_MINUTE, say, soonest
+from killable_site import SERVERS, Site, killable_site
 
 from schemas.records import AutonomyMode, Performance, Remediation, RemediationStatus
 from streams.healing.ports import INTERRUPTED
-from topology.admin import TopicAdmin, wanted_topics
-from topology.bench.healing.killed import Killable, Story
-from topology.bench.healing.pool import Pool, get, running_pool
-from topology.bench.healing.sides import asset_of, register, settings_of
-from topology.client.publisher import Publisher, now_ms
-from topology.embedded import embedded_kafka
-from topology.settings import Settings
+from topology.bench.healing.pool import get
+from topology.bench.healing.sides import asset_of, register
+from topology.client.publisher import now_ms
 
-SERVERS, LEAD_MS, PATIENCE_S = 12, 5_000, 200.0
-LAYERS = ("discovery", "healing", "executors")
-SLOW = {"strategy_timeout_s": 150, "lease_s": 300}
-"""A slow machine has its executors again before healing stops waiting for the outcome."""
+LEAD_MS, PATIENCE_S = 5_000, 200.0
 
 
-@dataclass
-class Site:
-    pool: Pool
-    runtime: HeldRuntime
-    broker: str
-    executors: Killable
-    story: Story
-    publisher: Publisher
-
+class Inoculated(Site):
     def figures(self) -> None:
         """Without figures of now nobody is harmed."""
         for name in self.pool.names:
@@ -50,31 +32,17 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    haproxy_program()
-    with ExitStack() as stack:
-        pool = stack.enter_context(running_pool(tmp_path, SERVERS))
-        runtime = stack.enter_context(held_runtime(tmp_path / "held.sock", pool.runtime, hold="state maint"))
-        broker = stack.enter_context(embedded_kafka()).bootstrap
-        settings = settings_of(pool, inoculation=EVERY_MINUTE.model_dump(mode="json"), **SLOW)
-        settings["executors"] = {"load_balancers": {"edge": {"address": str(runtime.path), "timeout_s": 60}}}
-        TopicAdmin(broker).create(wanted_topics(Settings(**settings)))
-        layers = {name: Killable(name, broker, tmp_path / name, settings) for name in LAYERS}
-        for layer in layers.values():
-            layer.start()
-            stack.callback(layer.kill)
-        for layer in layers.values():
-            layer.wait_ready()
+def site(tmp_path: Path) -> Iterator[Inoculated]:
+    with killable_site(tmp_path, "state maint", inoculation=EVERY_MINUTE.model_dump(mode="json")) as site:
         label = soonest("bench", LEAD_MS)
-        register(broker, [asset_of(n).model_copy(update={"labels": {"pool": label}}) for n in pool.names])
-        say(broker, "1", AutonomyMode.AUTO)
-        story = stack.enter_context(Story(broker))
-        yield Site(pool, runtime, broker, layers["executors"], story, Publisher(broker))
+        register(site.broker, [asset_of(n).model_copy(update={"labels": {"pool": label}}) for n in site.pool.names])
+        say(site.broker, "1", AutonomyMode.AUTO)
+        yield Inoculated(**vars(site))
 
 
 @pytest.mark.kafka
 @pytest.mark.timeout(600)
-def test_executors_killed_in_the_middle_of_an_injection_take_the_fault_away_and_count_nothing(site: Site) -> None:
+def test_executors_killed_in_the_middle_of_an_injection_take_the_fault_away_and_count_nothing(site: Inoculated) -> None:
     end = time.monotonic() + PATIENCE_S
     while not site.runtime.reached.wait(1.0):
         assert time.monotonic() < end, [r.reason for r in site.story.remediations.values()]
@@ -99,6 +67,5 @@ def test_executors_killed_in_the_middle_of_an_injection_take_the_fault_away_and_
     assert (result.asset_id, injected.asset_id) == (victim, victim)
     told = {k: result.evidence[k] for k in ("passed", "resilience_score", "experiments_passed", "experiments_failed")}
     assert told == {"passed": None, "resilience_score": 0.5, "experiments_passed": 0.0, "experiments_failed": 0.0}
-    orders = [c.rpartition(" state ")[2] for c in site.runtime.commands if " state " in c and "set server" in c]
-    assert orders == ["maint", "ready"], "the injection is not repeated"
+    assert site.states_ordered() == ["maint", "ready"], "the injection is not repeated"
     assert get(site.pool.front, "/work", 30.0) == 200
