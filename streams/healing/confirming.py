@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from schemas.records import AnomalyKind, RemediationStatus, Severity
 from streams.healing.desk import Desk, seconds, tell
+from streams.healing.guards import UNCONFIRMED
 from streams.healing.settings import milliseconds
 from streams.healing.state import IncidentRow, IncidentState
 
-UNCONFIRMED = "unconfirmed"
-"""Guard of an incident that waits for more than its one sample."""
 _OF_ONE_SAMPLE = (AnomalyKind.SPIKE, AnomalyKind.DROP)
 
 

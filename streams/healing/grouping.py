@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from schemas.records import Scalar
-from streams.healing.confirming import UNCONFIRMED
 from streams.healing.desk import Desk, seconds
+from streams.healing.guards import TIMED
 from streams.healing.settings import milliseconds
 from streams.healing.state import AT_WORK, IncidentRow, IncidentState
 from streams.kit.world import World
@@ -25,7 +25,7 @@ SYMPTOM = "symptom"
 """Guard of an incident that waits for the healing of its root."""
 MAX_SYMPTOMS = 500
 """Held by one root at most; more are treated alone, so that a row stays small."""
-ON_ITS_WAY = frozenset({UNCONFIRMED, "storm", "cap", "budget", "cooldown", "pause", "joined", SYMPTOM})
+ON_ITS_WAY = frozenset({*TIMED, "joined", SYMPTOM})
 """Guards of an incident that healing will come back to."""
 
 

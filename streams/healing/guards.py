@@ -14,6 +14,10 @@ from streams.kit.ids import tie_break
 from streams.policy.modes import pause_ends, paused, pauses_used
 
 HOUR_MS = 3_600_000
+UNCONFIRMED = "unconfirmed"
+"""Guard of an incident that waits for more than its one sample (`confirming`)."""
+TIMED = (UNCONFIRMED, "storm", "cap", "budget", "cost", "cooldown", "pause")
+"""Guards that a timer looks at again; the other reasons of a suppression last until the incident closes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from schemas.records import Anomaly, AnomalyState, RemediationStatus
-from streams.healing.confirming import UNCONFIRMED
 from streams.healing.desk import Desk, tell
 from streams.healing.draft import action_key, incident_key
 from streams.healing.grouping import waiting_downstream
+from streams.healing.guards import UNCONFIRMED
 from streams.healing.holding import put_aside, release
 from streams.healing.ordering import joined_ids
 from streams.healing.planning import diagnose

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from streams.healing import intake, verification
-from streams.healing.confirming import UNCONFIRMED
 from streams.healing.desk import Desk
+from streams.healing.guards import TIMED
 from streams.healing.holding import put_aside
 from streams.healing.planning import diagnose, give_up
 from streams.healing.state import AT_WORK, IncidentRow, IncidentState
-
-RETRIED = (UNCONFIRMED, "storm", "cap", "budget", "cooldown", "pause")
-"""Guards whose end is a time; the other reasons of a suppression last until the incident closes."""
 
 
 def on_due(desk: Desk, row: IncidentRow) -> None:
@@ -26,7 +23,7 @@ def on_due(desk: Desk, row: IncidentRow) -> None:
         case IncidentState.DIAGNOSING if row.held_by == "approval":
             waited = f"no approval of {row.strategy} within {desk.settings.approval_ttl_s:g} s"
             diagnose(desk, give_up(desk, row, waited))
-        case IncidentState.SUPPRESSED if row.is_open and row.held_by in RETRIED:
+        case IncidentState.SUPPRESSED if row.is_open and row.held_by in TIMED:
             diagnose(desk, row)
         case IncidentState.DIAGNOSING:
             diagnose(desk, row)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.records import AutonomyMode, Budget, Endpoint, PolicyRecord, Spending
-from streams.healing.draft import SPENDING_KEY
+from streams.healing.draft import SPENDING_KEY, asset_key
 from streams.healing.settings import HealingSettings
 from streams.healing.state import AssetRow, SpendingRow
 from streams.kit.ledger import Ledger
@@ -169,6 +169,39 @@ def test_an_approval_that_comes_too_late_for_the_budget_is_held_back(make_bench)
     assert held.status.value == "suppressed"
     assert "held back by cost: budget b-tenant:acme@7 of tenant:acme, 9.00 USD/h: spent 8.00 by jobs" in held.reason
     assert told(bench) == []
+    wait_s = float(held.reason.rsplit("tried again in ", 1)[1].removesuffix(" s"))
+    jobs(bench, 1)
+    bench.restart_worker()
+    assert bench.advance(5 + wait_s - 0.01) == []
+    order = bench.advance(5 + wait_s)[-1]
+    assert (order.action_id, order.status.value, told(bench)) == (waiting.action_id, "executing", [5])
+
+
+def test_what_the_budget_still_holds_back_ends_with_a_person_and_is_not_forgotten(make_bench):
+    bench = fleet(make_bench())
+    bench.mode(AutonomyMode.APPROVE)
+    budget(bench, 9)
+    waiting = next(r for r in bench.anomaly() if r.status.value == "awaiting_approval")
+    jobs(bench, 8)
+    bench.approve(waiting.action_id, 5)
+    steps = bench.advance(60)
+    assert "failover is denied (budget)" in str(steps)
+    assert bench.statuses(steps)[-1] == "page:executing"
+    asset = bench.partition.rows[asset_key("svc-alpha")]
+    assert isinstance(asset, AssetRow)
+    assert asset.open_ids == ("inc-svc-alpha",)
+
+
+def test_the_symptom_of_what_the_budget_holds_back_waits_for_its_root(make_bench):
+    bench = fleet(make_bench())
+    bench.register(bench.asset("shop", depends_on=("svc-alpha",), fallback_ids=("svc-beta",), labels={"pool": "shop"}))
+    bench.mode(AutonomyMode.APPROVE)
+    budget(bench, 9)
+    waiting = next(r for r in bench.anomaly() if r.status.value == "awaiting_approval")
+    jobs(bench, 8)
+    bench.approve(waiting.action_id, 5)
+    (told_of_shop,) = bench.anomaly("shop", 6)
+    assert "this incident waits for the healing of inc-svc-alpha" in told_of_shop.reason
 
 
 def periodic(bench, usd, period="day"):
