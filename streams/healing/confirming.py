@@ -6,9 +6,10 @@ had another abnormal one. The interval is the series' own, from the anomaly's ev
 
 from __future__ import annotations
 
-from schemas.records import AnomalyKind, RemediationStatus, Severity
-from streams.healing.desk import Desk, seconds, tell
+from schemas.records import AnomalyKind, Severity
+from streams.healing.desk import Desk, seconds, without_plan
 from streams.healing.guards import UNCONFIRMED
+from streams.healing.holding import put_aside
 from streams.healing.settings import milliseconds
 from streams.healing.state import IncidentRow, IncidentState
 
@@ -17,25 +18,26 @@ _OF_ONE_SAMPLE = (AnomalyKind.SPIKE, AnomalyKind.DROP)
 
 def waits_for_more(desk: Desk, row: IncidentRow) -> bool:
     """Puts an incident of one sample off until it would be confirmed; told once. False = it may be acted on."""
-    confirmed_at, told = _confirmed_from(desk, row), row.held_by == UNCONFIRMED
+    confirmed_at = _confirmed_from(desk, row)
     if confirmed_at <= desk.now:
         return False
-    nothing = {"strategy": "", "actions": (), "policies": (), "obligations": (), "action_id": ""}
-    update = {"state": IncidentState.SUPPRESSED, "held_by": UNCONFIRMED, "due_at": confirmed_at, **nothing}
-    row = desk.draft.put_incident(row.model_copy(update=update))
-    if not told:
-        a = row.anomaly
-        what = f"one sample of a {a.severity} {a.kind} of {a.metric} on {row.asset_id} is no reason to act"
-        reason = f"held back until confirmed: {what}; looked at again in {seconds(confirmed_at - desk.now)}"
-        tell(desk, row, RemediationStatus.SUPPRESSED, reason)
+    if row.held_by == UNCONFIRMED:
+        desk.draft.put_incident(row.model_copy(update={"state": IncidentState.SUPPRESSED, "due_at": confirmed_at}))
+        return True
+    a = row.anomaly
+    what = f"one sample of a {a.severity} {a.kind} of {a.metric} on {row.asset_id} is no reason to act"
+    reason = f"held back until confirmed: {what}; looked at again in {seconds(confirmed_at - desk.now)}"
+    put_aside(desk, without_plan(row, ""), UNCONFIRMED, reason, until=confirmed_at)
     return True
 
 
 def _confirmed_from(desk: Desk, row: IncidentRow) -> int:
-    """Event time ms from which the incident may be acted on; 0 = at once."""
+    """Event time ms from which the incident may be acted on; 0 = at once, as is what was acted on before."""
     anomaly = row.anomaly
     interval_s = _interval_s(row)
-    if interval_s is None or anomaly.severity is Severity.CRITICAL or anomaly.kind not in _OF_ONE_SAMPLE:
+    if row.acted or interval_s is None:
+        return 0
+    if anomaly.severity is Severity.CRITICAL or anomaly.kind not in _OF_ONE_SAMPLE:
         return 0
     return anomaly.at + milliseconds(desk.settings.confirm_intervals * interval_s)
 

@@ -120,6 +120,12 @@ def with_plan(incident: IncidentRow, strategy: ResponseStrategy, plan: Plan) -> 
     )
 
 
+def without_plan(incident: IncidentRow, strategy: str) -> IncidentRow:
+    """The row with nothing planned; `strategy` is what its next record is about, empty = none."""
+    nothing = {"actions": (), "policies": (), "obligations": (), "action_id": ""}
+    return incident.model_copy(update={"strategy": strategy, **nothing})
+
+
 def undoing(desk: Desk, strategy_id: str, actions: tuple[Action, ...]) -> tuple[Action, ...]:
     """What undoes these actions; nothing where the strategy is gone or throws (it cannot be asked to undo, then)."""
     strategy = desk.strategy(strategy_id)

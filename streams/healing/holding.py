@@ -100,11 +100,15 @@ def _wait_for_resume(desk: Desk, incident_id: str) -> None:
 
 
 def put_aside(
-    desk: Desk, incident: IncidentRow, guard: str, reason: str, evidence: dict[str, Scalar] | None = None
+    desk: Desk,
+    incident: IncidentRow,
+    guard: str,
+    reason: str,
+    evidence: dict[str, Scalar] | None = None,
+    until: int | None = None,
 ) -> None:
-    """Ends healing of an incident that nothing is to be done about; it is kept until it closes."""
+    """Ends healing of an incident that nothing is to be done about, until an event time in ms or until it closes."""
     release(desk, incident)
-    row = incident.model_copy(
-        update={"state": IncidentState.SUPPRESSED, "held_by": guard, "due_at": retention_at(desk)}
-    )
+    due = until if until is not None else retention_at(desk)
+    row = incident.model_copy(update={"state": IncidentState.SUPPRESSED, "held_by": guard, "due_at": due})
     tell(desk, row, RemediationStatus.SUPPRESSED, reason, evidence)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from schemas.records import AutonomyMode, RemediationStatus, Scalar
 from streams.healing.affording import refused
 from streams.healing.confirming import waits_for_more
-from streams.healing.desk import Desk, seconds, tell, with_plan, with_policies
+from streams.healing.desk import Desk, seconds, tell, with_plan, with_policies, without_plan
 from streams.healing.draft import action_key
 from streams.healing.grouping import SYMPTOM, Root, bind, root_at_work, root_told
 from streams.healing.guards import Hold, held
@@ -70,18 +70,13 @@ def _wait_for_root(desk: Desk, row: IncidentRow, root: Root) -> None:
     """Acting on a symptom heals nothing and costs the root's healing its budget and its pool's share."""
     bind(desk, root, row)
     reason = f"{root.why(row)}; this incident waits for the healing of {root.incident.id}"
-    put_aside(desk, _without_plan(row, ""), SYMPTOM, reason, root.evidence(row))
+    put_aside(desk, without_plan(row, ""), SYMPTOM, reason, root.evidence(row))
 
 
 def _tell_broken(desk: Desk, row: IncidentRow, ranking: Ranking) -> IncidentRow:
     for strategy, reason in ranking.broken:
-        row = give_up(desk, _without_plan(row, strategy.id), f"{strategy.id} failed: {reason}", failed=True)
+        row = give_up(desk, without_plan(row, strategy.id), f"{strategy.id} failed: {reason}", failed=True)
     return row
-
-
-def _without_plan(row: IncidentRow, strategy: str) -> IncidentRow:
-    nothing = {"actions": (), "policies": (), "obligations": (), "action_id": ""}
-    return row.model_copy(update={"strategy": strategy, **nothing})
 
 
 def give_up(desk: Desk, row: IncidentRow, reason: str, *, failed: bool = False) -> IncidentRow:
@@ -101,7 +96,7 @@ def _try(
         plans = strategy.plan(desk.situation(row))
     except Exception as error:  # noqa: BLE001 - see ranking.rank: a plug-in's fault is recorded, the loop goes on (H3)
         reason = f"{strategy.id} failed: its plan threw {type(error).__name__}: {error}"
-        return give_up(desk, _without_plan(row, strategy.id), reason, failed=True), False
+        return give_up(desk, without_plan(row, strategy.id), reason, failed=True), False
     for plan in plans:
         answer = _ask(desk, row, strategy, plan)
         row = with_plan(row, strategy, plan)
@@ -197,12 +192,12 @@ def _nothing_left(desk: Desk, row: IncidentRow, ranking: Ranking) -> None:
         strategy, until = ranking.cooling[0]
         left = seconds(until - desk.now)
         hold = Hold("cooldown", f"{strategy.id} acted on {row.asset_id} and cools down for another {left}", until)
-        if suppress(desk, _without_plan(row, strategy.id), hold, ranking.evidence()):
+        if suppress(desk, without_plan(row, strategy.id), hold, ranking.evidence()):
             return
     drain = desk.draft.asset(row.asset_id).drain
     if drain is not None and drain.destination_id and not (drain.doubtful or row.acted):
         reason = f"{row.asset_id} takes no work since it failed over to {drain.destination_id}: nothing to protect"
-        put_aside(desk, _without_plan(row, ""), "drained", reason, ranking.evidence())
+        put_aside(desk, without_plan(row, ""), "drained", reason, ranking.evidence())
         return
     tried = ", ".join(row.tried)
     why = f"tried {tried}" if tried else "no strategy can act"
@@ -230,19 +225,19 @@ def page(desk: Desk, row: IncidentRow, why: str, evidence: dict[str, Scalar] | N
     settings = desk.settings
     untold = _untold(desk, row)
     if untold is not None:
-        put_aside(desk, _without_plan(row, row.strategy), "no_strategy", f"{why}; {untold}, nobody is paged", evidence)
+        put_aside(desk, without_plan(row, row.strategy), "no_strategy", f"{why}; {untold}, nobody is paged", evidence)
         return
     root = root_told(desk, row)
     if root is not None:
         bind(desk, root, row)
         reason = f"{why}; {root.why(row)}, and a person was told of that"
-        put_aside(desk, _without_plan(row, row.strategy), "grouped", reason, (evidence or {}) | root.evidence(row))
+        put_aside(desk, without_plan(row, row.strategy), "grouped", reason, (evidence or {}) | root.evidence(row))
         return
     until = desk.draft.cooldown_until(row.asset_id, PAGE)
     if PAGE in row.tried or until is not None:
         recent = f"; paged less than {settings.cooldown_s:g} s ago" if until is not None else ""
         end_escalated(
-            desk, _without_plan(row, PAGE), f"{why}; nothing more can be done without a person{recent}", evidence
+            desk, without_plan(row, PAGE), f"{why}; nothing more can be done without a person{recent}", evidence
         )
         return
     row, decided = _try(desk, row, desk.page, "", (evidence or {}) | {"why": why})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.records import AnomalyKind, AnomalyState, RemediationStatus, Severity
+from schemas.records import AnomalyKind, AnomalyState, AutonomyMode, RemediationStatus, Severity
+from streams.healing.draft import asset_key, incident_key
 from streams.healing.settings import HealingSettings
 
 SEEN = {"history_s": 60.0, "history_samples": 600}
@@ -58,3 +59,30 @@ def test_moments_of_slowness_take_no_share_of_the_pool_from_a_server_that_is_kil
     for number in range(3):
         bench.close(f"web-{number}", 0.2, evidence=SEEN)
     assert bench.statuses(bench.anomaly("web-5", 0.3, evidence=SEEN)) == ["failover:planned", "failover:executing"]
+
+
+def test_a_change_before_a_retry_does_not_put_off_what_was_acted_on(bench):
+    """The failover failed and is tried again; that it is no longer critical meanwhile is no reason to wait anew."""
+    order = bench.anomaly(evidence=SEEN)[-1]
+    bench.outcome(order, 1, succeeded=False, detail="503 of the balancer")
+    retry_s = (bench.partition.rows[incident_key("inc-svc-alpha")].due_at - bench.T0) / bench.S
+    assert bench.anomaly(at_s=retry_s - 0.1, **SPIKE, state=AnomalyState.CHANGED) == []
+    again = bench.advance(retry_s)
+    assert bench.statuses(again) == ["failover:planned", "failover:executing"]
+    assert again[-1].fencing_epoch == order.fencing_epoch + 1
+
+
+def test_what_is_put_off_gives_the_lease_of_its_asset_back(bench):
+    """Asked for an approval while it was critical, which came too late: nobody acts on the asset meanwhile."""
+    bench.mode(AutonomyMode.APPROVE)
+    assert bench.statuses(bench.anomaly(evidence=SEEN))[-1] == "failover:awaiting_approval"
+    bench.anomaly(at_s=899.9, **SPIKE, state=AnomalyState.CHANGED)
+    assert "held back until confirmed" in bench.advance(900)[-1].reason
+    assert bench.partition.rows[asset_key("svc-alpha")].lease is None
+
+
+def test_what_changes_while_it_is_put_off_is_told_once(bench):
+    bench.anomaly(**SPIKE)
+    assert bench.anomaly(at_s=0.1, **{**SPIKE, "state": AnomalyState.CHANGED, "score": 13.0}) == []
+    assert bench.advance(0.349) == []
+    assert bench.statuses(bench.advance(0.35)) == ["failover:planned", "failover:executing"]
