@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemas.records import Spending
-from streams.healing.state import AssetRow, Commitment, Drain, SpendingRow
+from streams.healing.state import AssetRow, Commitment, SpendingRow
 from streams.kit.ids import row_key
 from streams.kit.layer import Emission
 from streams.kit.ledger import MICRO
@@ -34,12 +34,8 @@ def standing(row: AssetRow) -> AssetRow:
 def _stands(c: Commitment, row: AssetRow) -> bool:
     if not c.undone:
         return row.lease is not None and row.lease.incident_id == c.incident_id
-    drain: Drain | None = row.drain
-    while drain is not None:
-        if (drain.incident_id, drain.strategy) == (c.incident_id, c.strategy):
-            return True
-        drain = drain.earlier
-    return False
+    drains = row.drain.all() if row.drain is not None else ()
+    return any((d.incident_id, d.strategy) == (c.incident_id, c.strategy) for d in drains)
 
 
 def account(draft: Draft, asset_id: str, before: tuple[Commitment, ...], after: tuple[Commitment, ...]) -> None:

@@ -45,8 +45,7 @@ class Desk:
         return mode_used(self.world, strategy_id, tenant, environment)
 
     def situation(self, incident: IncidentRow) -> Situation:
-        drain = self.draft.asset(incident.asset_id).drain
-        stands = drain is not None and not drain.doubtful
+        stands = self.draft.asset(incident.asset_id).standing
         return Situation(
             anomaly=incident.anomaly,
             asset=self.world.assets.get(incident.asset_id),
@@ -54,9 +53,9 @@ class Desk:
             pool=incident.pool,
             pool_ids=members_of(incident.pool, self.world, self.settings),
             is_healthy=lambda asset_id: not (a := self.draft.asset(asset_id)).open_ids and a.drain is None,
-            drained_to=(drain.destination_id or None) if drain is not None and stands else None,
+            drained_to=(stands.destination_id or None) if stands is not None else None,
             now=self.now,
-            standing=drain.strategy if drain is not None and stands else None,
+            standing=stands.strategy if stands is not None else None,
         )
 
 

@@ -73,8 +73,7 @@ def _numbered(desk: Desk, drain: Drain, row: AssetRow) -> Drain:
 
 
 def _undo_of(desk: Desk, drain: Drain) -> tuple[Action, ...]:
-    earlier = _undo_of(desk, drain.earlier) if drain.earlier is not None else ()
-    return (*undoing(desk, drain.strategy, drain.actions), *earlier)
+    return tuple(action for d in drain.all() for action in undoing(desk, d.strategy, d.actions))
 
 
 def _name(drain: Drain) -> str:

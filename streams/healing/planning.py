@@ -194,8 +194,8 @@ def _nothing_left(desk: Desk, row: IncidentRow, ranking: Ranking) -> None:
         hold = Hold("cooldown", f"{strategy.id} acted on {row.asset_id} and cools down for another {left}", until)
         if suppress(desk, without_plan(row, strategy.id), hold, ranking.evidence()):
             return
-    drain = desk.draft.asset(row.asset_id).drain
-    if drain is not None and drain.destination_id and not (drain.doubtful or row.acted):
+    drain = desk.draft.asset(row.asset_id).standing
+    if drain is not None and drain.destination_id and not row.acted:
         reason = f"{row.asset_id} takes no work since it failed over to {drain.destination_id}: nothing to protect"
         put_aside(desk, without_plan(row, ""), "drained", reason, ranking.evidence())
         return

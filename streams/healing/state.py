@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -111,6 +112,12 @@ class Drain(Record):
     earlier: Drain | None = None
     """What stood before this one, and is undone with it."""
 
+    def all(self) -> Iterator[Drain]:
+        """This one, then what stood before it, the latest first."""
+        yield self
+        if self.earlier is not None:
+            yield from self.earlier.all()
+
     def is_like(self, other: Drain) -> bool:
         """Whether undoing this one undoes the other as well."""
         return self._kind == other._kind
@@ -145,6 +152,11 @@ class AssetRow(Record):
     failback_at: int | None = None
     spends: tuple[Commitment, ...] = ()
     """What acting on it has committed of budgets (`commitments`), one of a strategy."""
+
+    @property
+    def standing(self) -> Drain | None:
+        """The latest effect that stands for certain: one on top that is doubtful does not take it away."""
+        return next((d for d in self.drain.all() if not d.doubtful), None) if self.drain is not None else None
 
     @property
     def forgettable(self) -> bool:
@@ -226,7 +238,7 @@ def decode_row(data: bytes) -> HealingRow:
 def due_at(row: HealingRow) -> int | None:
     """When the row wants its timer, event time ms."""
     match row:
-        case IncidentRow():
+        case IncidentRow() | InoculationRow():
             return row.due_at
         case AssetRow():
             return row.failback_at
@@ -234,7 +246,5 @@ def due_at(row: HealingRow) -> int | None:
             return row.storm_until
         case CooldownRow():
             return row.until_at
-        case InoculationRow():
-            return row.due_at
         case _:
             return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.records import AutonomyMode, Endpoint, Remediation, RemediationStatus
+from schemas.records import Action, AutonomyMode, Endpoint, Remediation, RemediationStatus
 from streams.healing.executors.clearance import Clearance
 from streams.healing.executors.ledger import ExecutorsLayer
-from streams.healing.ports import INTERRUPTED
-from streams.healing.settings import HealingSettings, Traits
+from streams.healing.ports import INTERRUPTED, Plan, Situation
+from streams.healing.settings import Fit, HealingSettings, Traits
+from streams.healing.strategies.failover import Failover
 from streams.kit.layer import Event
 from streams.kit.partition import Partition
 
@@ -300,3 +301,48 @@ def test_a_retry_that_is_refused_leaves_what_may_stand_of_the_first_try(make_ben
     bench.outcome(again, 31, succeeded=False, detail="refused: effects are paused by ada")
     bench.close("a", 100, incident_id="slow")
     assert [what(r) for r in orders(bench.advance(700))] == [[TAKES_WORK]]
+
+
+def test_what_may_stand_on_top_hides_nothing_that_stands_below_it(make_bench):
+    """A throttle of a throttle: what comes in under a limit is not what would come in."""
+    bench = sited(make_bench, ONE_TRY)
+    throttled(bench)
+    bench.outcome(failed_over(bench), 201, succeeded=False, detail="503 of the balancer")
+    bench.close("a", 300, incident_id="slow")
+    bench.restart_worker()
+    told = bench.anomaly("a", 400, incident_id="dear-again", **COST)
+    assert told[0].evidence["why_not.throttle"] == "a throttle of it stands already"
+    bench.close("a", 410, incident_id="dear-again", **COST)
+    assert [what(r) for r in orders(bench.advance(1010))] == [[TAKES_WORK, LIFTED]]
+
+
+class Label:
+    """A strategy of somebody else's, which may be on top of anything."""
+
+    id = "label"
+
+    def precheck(self, situation: Situation) -> str | None:
+        return None
+
+    def plan(self, situation: Situation) -> tuple[Plan, ...]:
+        return (Plan((Action(type="label", target_id="a", parameters={"text": "ill"}),), "label", watched_id="a"),)
+
+    def compensate(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        return tuple(a.model_copy(update={"type": "unlabel"}) for a in actions)
+
+
+def test_an_asset_that_takes_no_work_is_not_failed_over_again_nor_paged_for_below_what_may_stand(make_bench):
+    fits = (Fit(strategy="label", metrics=("oddity",)), Fit(strategy="failover", metrics=("latency*",)))
+    bench = make_bench(HealingSettings(max_retries=0, fits=fits, cooldown_s=1), None, (Failover(), Label()))
+    bench.register(bench.asset("a", fallback_ids=("b",)), bench.asset("b"))
+    bench.outcome(failed_over(bench, 0), 1)
+    bench.close("a", 40, incident_id="slow")
+    label = bench.anomaly("a", 100, incident_id="odd", metric="oddity")[-1]
+    assert bench.statuses([label]) == ["label:executing"]
+    bench.outcome(label, 101, succeeded=False, detail="503")
+    bench.close("a", 110, incident_id="odd", metric="oddity")
+    told = bench.anomaly("a", 200, incident_id="slow-again")
+    assert "a takes no work since it failed over to b: nothing to protect" in told[-1].reason
+    assert orders(told) == []
+    bench.close("a", 210, incident_id="slow-again")
+    assert [what(r) for r in orders(bench.advance(810))] == [[("unlabel", "a", "ill"), TAKES_WORK]]
