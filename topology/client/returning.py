@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from schemas.records import JobOutcome, RoutingDecision
+from schemas.records import JobOutcome, JobResult, RoutingDecision
 from streams.atleastonce.changelog import ROW, flush_of
 from streams.command.ledger import Entry
 from streams.kit.ids import row_key
@@ -16,11 +16,20 @@ _AWAY = row_key("away")[:-1] + ","
 
 
 def moved_job(entries: Sequence[Entry]) -> str:
-    """The id of the job that these tell of if it was decided on again and has not ended; else empty."""
-    decided = [entry.record.job_id for entry in entries if isinstance(entry.record, RoutingDecision)]
-    ended = {entry.record.job_id for entry in entries if isinstance(entry.record, JobOutcome)}
-    again = [job_id for job_id in dict.fromkeys(decided) if decided.count(job_id) > 1 and job_id not in ended]
-    return again[0] if len(again) == 1 else ""
+    """The id of the one job of these that was decided to be elsewhere before and has not succeeded; else empty."""
+    decided: dict[str, list[RoutingDecision]] = {}
+    for entry in entries:
+        if isinstance(entry.record, RoutingDecision):
+            decided.setdefault(entry.record.job_id, []).append(entry.record)
+    results = [entry.record for entry in entries if isinstance(entry.record, JobOutcome)]
+    done = {result.job_id for result in results if result.outcome is JobResult.SUCCEEDED}
+    moved = [job_id for job_id, own in decided.items() if job_id not in done and _was_elsewhere(own)]
+    return moved[0] if len(moved) == 1 else ""
+
+
+def _was_elsewhere(decisions: Sequence[RoutingDecision]) -> bool:
+    last = max(decisions, key=lambda decision: decision.revision)
+    return any(decision.target_id not in (None, last.target_id) for decision in decisions)
 
 
 def why_not_back_from(changelog: Iterable[Read], job_id: str, at: int) -> str:

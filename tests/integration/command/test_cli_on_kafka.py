@@ -242,14 +242,25 @@ def test_explain_says_why_a_job_that_was_moved_is_not_back(
     topic, admin = NewTopic("maestro-routing-state-changelog", 4, 1), AdminClient({"bootstrap.servers": topics})
     admin.create_topics([topic])[topic.topic].result(20)
     producer = Producer({"bootstrap.servers": topics})
-    rows = [(job_key(unique).encode(), encode(job)), (away_key(away.asset_id).encode(), encode(away))]
-    for key, value, headers in content_entries(FlushId(Owner(1, 1), 1), rows, ()):
-        producer.produce(topic.topic, value, key, partition=2, headers=list(headers))
-    assert producer.flush(20) == 0
+
+    def write(*rows: tuple[str, bytes]) -> None:
+        written = [(key.encode(), row) for key, row in rows]
+        for key, value, headers in content_entries(FlushId(Owner(1, 1), 1), written, ()):
+            producer.produce(topic.topic, value, key, partition=2, headers=list(headers))
+        assert producer.flush(20) == 0
+
+    write((job_key(unique), encode(job)), (away_key(away.asset_id), encode(away)))
     last = maestro("explain", unique).stdout.splitlines()[-1]
     why = rf"{unique}-a has been well for 6[\d.]+ s, its next turn is in [\d.]+ s; held back: paused by ada \(p@1\)"
     assert re.fullmatch(f"now +not back yet: {why}", last), last
     assert json.loads(maestro("explain", unique, "--json").stdout)["not_back"].startswith(f"{unique}-a has been well")
+    write((away_key(away.asset_id), b'{"v":99,"kind":"away"}'))
+    for options in ((), ("--json",)):
+        told = maestro("explain", unique, *options)
+        assert told.exit_code == 0
+        assert "why it is not back cannot be told: routing row of state version 99" in told.stderr
+        assert f"{unique}-2" in told.stdout
+        assert not re.search("not.back", told.stdout)
 
 
 def test_assets_lists_the_registry(maestro: Maestro, conductor: MaestroConductor, unique: str) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from schemas.codec import encode as encode_record
-from schemas.records import Approval, AutonomyMode, Budget, JobOutcome, ModeRule, Pause, PolicyRecord
+from schemas.records import Approval, AutonomyMode, Budget, JobOutcome, JobResult, ModeRule, Pause, PolicyRecord
 from streams.atleastonce.batch import RawMessage
 from streams.atleastonce.changelog import ROW, FlushId, Owner, content_entries
 from streams.command.ledger import Entry
@@ -120,6 +120,18 @@ def test_only_a_job_that_was_moved_and_runs_is_asked_about(rig):
     assert moved_job([entry(decision) for decision in rig.decided]) == "", "an incident's story has several"
     ended = JobOutcome(job_id="job", target_id="b", outcome="succeeded", at=1)
     assert moved_job([*told, entry(ended)]) == ""
+    failed = ended.model_copy(update={"outcome": JobResult.FAILED, "target_id": "a"})
+    assert moved_job([*told, entry(failed)]) == "job", "what failed once may run elsewhere"
+
+
+def test_a_job_that_was_decided_on_twice_but_was_never_elsewhere_is_not_asked_about(rig):
+    waiting = rig.route("job")
+    rig.asset("a")
+    rig.wait(60)
+    routed = rig.decided[-1]
+    again = routed.model_copy(update={"revision": routed.revision + 1})
+    assert [waiting.target_id, routed.target_id] == [None, "a"]
+    assert moved_job([entry(decision) for decision in (waiting, routed, again)]) == ""
 
 
 def test_a_target_that_flaps_gets_nothing_back(rig):
