@@ -31,6 +31,11 @@ def row_key(*parts: str) -> str:
     return orjson.dumps(parts).decode()
 
 
+def row_prefix(kind: str) -> str:
+    """What the keys begin with that `row_key` makes of `kind` and more."""
+    return row_key(kind)[:-1] + ","
+
+
 def row_parts(key: str) -> list[str]:
     """The parts of a key that `row_key` made."""
     parts: list[str] = json.loads(key)

@@ -35,6 +35,11 @@ def test_a_row_key_is_the_plain_json_array(parts: list[str]) -> None:
     assert ids.row_parts(ids.row_key(*parts)) == parts
 
 
+def test_a_row_prefix_takes_the_keys_of_one_kind() -> None:
+    keys = [ids.row_key(*parts) for parts in (("series", "a"), ("serie", "s"), ("series,", "a"), ("seriess", "a"))]
+    assert [key for key in keys if key.startswith(ids.row_prefix("series"))] == [ids.row_key("series", "a")]
+
+
 @pytest.mark.parametrize(
     "parts", [("a:b", "c"), ("a", "b:c"), ("a,b", "c"), ('a"', '","c'), ("a", "b", "c"), ("\x7f\x1f",)]
 )

@@ -12,10 +12,9 @@ from schemas.errors import DecodeError
 from schemas.json_form import from_json_bytes
 from schemas.records import RegisteredAsset
 from topology.cli import asset_views
-from topology.cli.options import AsJson, Broker, SettingsFile, client
+from topology.cli.options import AsJson, Broker, SettingsFile, client, client_of, connected
 from topology.cli.output import note, out, record_json, show, table
 from topology.cli.root import Misused
-from topology.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -112,17 +111,13 @@ def _read(place: str, line: bytes) -> RegisteredAsset:
 
 
 def _unknown(settings_file: SettingsFile, broker: Broker, as_json: bool) -> None:
-    from topology.client.reading import NoSuchTopicError
-    from topology.client.watched import changelog_of, watched_assets
+    from topology.client.changelogs import changelog_of
+    from topology.client.watched import watched_assets
 
-    topic = changelog_of(load_settings(settings_file, broker=broker).app_id, "telemetry")
-    with client(settings_file, broker) as maestro:
+    settings, address = connected(settings_file, broker)
+    with client_of(settings, address) as maestro:
         registry = maestro.registry()
-        try:
-            with maestro.reader(topic, from_beginning=True) as reader:
-                watched = watched_assets(reader.read_all())
-        except NoSuchTopicError:  # no telemetry worker has run yet
-            watched = {}
+        watched = watched_assets(changelog_of(maestro, settings.app_id, "telemetry"))
     found = {asset_id: series for asset_id, series in watched.items() if asset_id not in registry}
     rows = table("id", "series")
     for asset_id, series in found.items():

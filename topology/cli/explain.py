@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from topology.cli.options import AsJson, Broker, SettingsFile, client
+from topology.cli.options import AsJson, Broker, SettingsFile, client_of, connected
 from topology.cli.output import clock, entry_json, note, out
 from topology.cli.root import Refused
 from topology.clock import now_ms
-from topology.settings import load_settings
 
 if TYPE_CHECKING:
     from topology.client import MaestroConductor
@@ -37,14 +36,15 @@ def explain(
     From the read model in Redis if there is one, else from the topics, read whole; stderr says which. Of a job that was
     moved and runs, also why it is not back on the target that an illness drove it from. Exit 1 if nothing bears the id.
     """
-    with client(settings_file, broker) as maestro:
+    settings, address = connected(settings_file, broker)
+    with client_of(settings, address) as maestro:
         story = maestro.explain(name)
         note(f"from the {story.source}")
         if not story:
             raise Refused(f"nothing bears the id {name!r}: see `maestro tail TOPIC --json` for ids")
         if not as_json:
             _tell(story)
-        not_back = _why_not_back(maestro, story, load_settings(settings_file, broker=broker).app_id)
+        not_back = _why_not_back(maestro, story, settings.app_id)
     if as_json:
         entries = [entry_json(entry, text) for entry, text in zip(story.entries, story.sentences, strict=True)]
         more = {"not_back": not_back} if not_back else {}
@@ -67,18 +67,14 @@ def _why_not_back(maestro: MaestroConductor, story: Story, app_id: str) -> str:
     """
     from streams.routing.state import StateVersionError
     from topology.client import FeedError
-    from topology.client.reading import NoSuchTopicError
+    from topology.client.changelogs import changelog_of
     from topology.client.returning import moved_job, why_not_back_from
-    from topology.client.watched import changelog_of
 
     job_id = moved_job(story.entries)
     if not job_id:
         return ""
     try:
-        with maestro.reader(changelog_of(app_id, "routing"), from_beginning=True) as reader:
-            return why_not_back_from(reader.read_all(), job_id, now_ms())
-    except NoSuchTopicError:  # no routing worker has run yet: the decisions are somebody's own
-        return ""
+        return why_not_back_from(changelog_of(maestro, app_id, "routing"), job_id, now_ms())
     except (TimeoutError, FeedError, StateVersionError) as error:
         note(f"why it is not back cannot be told: {error}")
         return ""

@@ -40,7 +40,10 @@ def connected(file: Path | None, broker: str | None) -> tuple[Settings, str]:
 
 
 def client(file: Path | None, broker: str | None) -> MaestroConductor:
-    settings, address = connected(file, broker)
+    return client_of(*connected(file, broker))
+
+
+def client_of(settings: Settings, address: str) -> MaestroConductor:
     from topology.client import MaestroConductor
 
     return MaestroConductor(

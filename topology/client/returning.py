@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from schemas.records import JobOutcome, JobResult, RoutingDecision
-from streams.atleastonce.changelog import ROW, flush_of
 from streams.command.ledger import Entry
-from streams.kit.ids import row_key
+from streams.kit.ids import row_prefix
 from streams.routing.state import Row, decode, job_key
 from streams.routing.turns import why_not_back
+from topology.client.changelogs import row_changes
 from topology.client.reading import Read
 
-_AWAY = row_key("away")[:-1] + ","
+_AWAY = row_prefix("away")
 
 
 def moved_job(entries: Sequence[Entry]) -> str:
@@ -36,14 +36,11 @@ def why_not_back_from(changelog: Iterable[Read], job_id: str, at: int) -> str:
     """In words; empty = it is where it belongs. `changelog` from its beginning; `at`: now, ms."""
     wanted = job_key(job_id)
     rows: dict[int, dict[str, bytes]] = {}
-    for read in changelog:
-        key = read.key.removeprefix(ROW.decode())
-        if key == read.key or not (key == wanted or key.startswith(_AWAY)):
-            continue
-        of_partition = rows.setdefault(read.partition, {})
+    for partition, key, row in row_changes(changelog, lambda key: key == wanted or key.startswith(_AWAY)):
+        of_partition = rows.setdefault(partition, {})
         of_partition.pop(key, None)
-        if read.raw.value is not None:
-            of_partition[key] = flush_of(read.raw.value, ())[1] or b""
+        if row is not None:
+            of_partition[key] = row
     for of_partition in rows.values():
         if wanted in of_partition:
             found: dict[str, Row] = {key: decode(data) for key, data in of_partition.items()}
