@@ -46,8 +46,8 @@ class Access:
 def given(url: str, token: str = "", token_file: Path | None = None, ca_file: Path | None = None) -> Access:
     """Raises AccessError."""
     try:
-        tls = _trusting(ca_file.read_text("ascii")) if ca_file else None
-    except (OSError, UnicodeDecodeError) as error:
+        tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
+    except OSError as error:
         raise AccessError(f"{ca_file}: the certificate cannot be read: {error}") from error
     return Access(url.rstrip("/"), token, token_file, tls)
 
@@ -87,7 +87,8 @@ def _access(cluster: Entry, user: Entry, path: Path, name: str) -> Access:
         )
     ca = _material(cluster, "certificate-authority", path)
     certificate, key = _material(user, "client-certificate", path), _material(user, "client-key", path)
-    tls = _trusting(ca) if ca or certificate or cluster.get("insecure-skip-tls-verify") else None
+    own = ca or certificate or cluster.get("insecure-skip-tls-verify")
+    tls = ssl.create_default_context(cadata=ca or None) if own else None
     if tls is not None and cluster.get("insecure-skip-tls-verify"):
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     if tls is not None and certificate:
@@ -107,14 +108,18 @@ def _named(content: Entry, section: str, name: str, path: Path) -> Entry:
 
 
 def _material(entry: Entry, name: str, path: Path) -> str:
-    """PEM text, given in the file itself (`-data`, base64) or as a file relative to it; empty = not given."""
+    """PEM text, given in the file itself (`-data`, base64) or as a file relative to it, which must not be empty.
+
+    Empty = not given.
+    """
     if data := entry.get(f"{name}-data"):
         return base64.b64decode("".join(str(data).split()), validate=True).decode("ascii")
-    return (path.parent / str(entry[name])).read_text("ascii") if entry.get(name) else ""
-
-
-def _trusting(ca: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=ca or None)
+    if not entry.get(name):
+        return ""
+    file = path.parent / str(entry[name])
+    if text := file.read_text("ascii"):
+        return text
+    raise AccessError(f"{file}: is empty")
 
 
 def _show(tls: ssl.SSLContext, pem: str) -> None:

@@ -470,6 +470,21 @@ def test_a_pods_own_account(tmp_path):
         in_cluster(environment, tmp_path)
 
 
+def test_an_authoritys_file_that_is_empty_does_not_stand_for_the_systems_authorities(tmp_path):
+    ca = tmp_path / "ca.crt"
+    ca.touch()
+    with pytest.raises(AccessError, match=r"ca\.crt: the certificate cannot be read"):
+        given("https://127.0.0.1:1", ca_file=ca)
+    with pytest.raises(AccessError, match=r"ca\.crt: is empty"):
+        kubeconfig(config(tmp_path, {"token": "t"}, {"certificate-authority": "ca.crt"}))
+
+
+def test_a_file_of_authorities_may_say_their_names_in_any_letters(certificates):
+    ca = certificates / "ca.pem"
+    ca.write_text(f"# Autorité\n{ca.read_text()}", encoding="utf-8")
+    assert given("https://127.0.0.1:1", ca_file=ca).tls is not None
+
+
 @pytest.fixture
 def certificates(tmp_path):
     """A self-made certificate of 127.0.0.1 that is its own authority, and serves as the client's too."""
