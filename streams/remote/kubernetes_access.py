@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import yaml
 
 from streams.kit.addresses import host_port
@@ -33,6 +34,10 @@ class Access:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """None = the system's certificate authorities."""
     cluster: str = "cluster"
+
+    def verify(self) -> ssl.SSLContext:
+        """Whom an HTTP client trusts. To read the system's authorities takes longer than an answer does."""
+        return self.tls or httpx.create_ssl_context(trust_env=False)
 
     def headers(self) -> dict[str, str]:
         """Raises AccessError."""

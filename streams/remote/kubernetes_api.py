@@ -78,8 +78,7 @@ class KubernetesApi:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Made once: to read the authorities takes longer than an answer does."""
-        return self._access.tls or httpx.create_ssl_context(trust_env=False)
+        return self._access.verify()
 
     def pages(self, path: str) -> Iterator[Page]:
         """Blocks. Raises KubernetesError; GoneError if the list has to be begun anew."""

@@ -10,9 +10,8 @@ So a repeated order has its effect once. An asset names a cluster of the setting
 from __future__ import annotations
 
 import asyncio
-import json
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -21,6 +20,7 @@ from streams.healing.executors.kubernetes_revisions import ACTION, Body, rollbac
 from streams.healing.executors.settings import ClusterSpec
 from streams.healing.ports import Effect, ExecutionError, Order, RefusedError
 from streams.healing.strategies.declared import KUBERNETES, endpoint
+from streams.remote.kubernetes_access import AccessError, given
 
 ANNOTATION = ACTION
 TRIES = 5
@@ -29,17 +29,14 @@ Change = Callable[["Cluster", Order, str, Body], Body]
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One API server. Errors are RefusedError (4xx: nothing was done) or ExecutionError."""
+    """One API server, for one order. Errors are RefusedError (4xx: nothing was done) or ExecutionError."""
 
-    spec: ClusterSpec
+    client: httpx.Client
 
     def call(self, method: str, path: str, body: Body | None = None) -> tuple[int, Body]:
-        headers, tls, content = self._headers(), self._tls(), None
-        if body is not None:
-            content, headers["content-type"] = json.dumps(body), "application/merge-patch+json"
+        kind = {"content-type": "application/merge-patch+json"} if body is not None else {}
         try:
-            with httpx.Client(timeout=self.spec.timeout_s, trust_env=False, verify=tls) as client:
-                answer = client.request(method, self.spec.url.rstrip("/") + path, headers=headers, content=content)
+            answer = self.client.request(method, path, json=body, headers=kind)
             found = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise ExecutionError(f"{method} {path}: {type(error).__name__} {error}") from error
@@ -49,23 +46,22 @@ class Cluster:
             raise RefusedError(f"{method} {path}: status {answer.status_code}: {found.get('message', '')}")
         return answer.status_code, found
 
-    def _headers(self) -> dict[str, str]:
-        file = self.spec.token_file
-        try:
-            token = {"authorization": f"Bearer {file.read_text('ascii').strip()}"} if file is not None else {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise RefusedError(f"{file}: the token cannot be read: {error}") from error
-        return {"accept": "application/json", **token}
-
-    def _tls(self) -> ssl.SSLContext | bool:
-        file = self.spec.ca_file
-        try:
-            return ssl.create_default_context(cafile=file) if file is not None else True
-        except OSError as error:
-            raise RefusedError(f"{file}: the certificate authority cannot be read: {error}") from error
-
     def get(self, path: str) -> Body:
         return self.call("GET", path)[1]
+
+
+@contextmanager
+def connected(spec: ClusterSpec) -> Iterator[Cluster]:
+    """Raises RefusedError, which names the file that cannot be used."""
+    try:
+        access = given(spec.url, token_file=spec.token_file, ca_file=spec.ca_file)
+        headers = access.headers()
+    except AccessError as error:
+        raise RefusedError(str(error)) from error
+    with httpx.Client(
+        base_url=access.url, headers=headers, verify=access.verify(), timeout=spec.timeout_s, trust_env=False
+    ) as client:
+        yield Cluster(client)
 
 
 def _not_paused(found: Body) -> None:
@@ -122,8 +118,12 @@ class KubernetesExecutor:
     repeatable: bool = field(default=True)
 
     async def execute(self, order: Order) -> Effect:
-        cluster, path = self._target(order)
-        return await _in_thread(lambda: self._change(cluster, path, order))
+        """The client is a blocking one; an order under way is not cut off in the middle of its two requests."""
+        return await asyncio.to_thread(self._carry_out, *self._target(order), order)
+
+    def _carry_out(self, spec: ClusterSpec, path: str, order: Order) -> Effect:
+        with connected(spec) as cluster:
+            return self._change(cluster, path, order)
 
     def _change(self, cluster: Cluster, path: str, order: Order) -> Effect:
         undone = self.action_type == "kubernetes.uncordon"
@@ -140,7 +140,7 @@ class KubernetesExecutor:
                 return Effect(f"{path}: {self.action_type} is accepted", rolled_back=undone)
         raise ExecutionError(f"{path} was changed by others {TRIES} times in a row")
 
-    def _target(self, order: Order) -> tuple[Cluster, str]:
+    def _target(self, order: Order) -> tuple[ClusterSpec, str]:
         declared = endpoint(order.asset, KUBERNETES)
         name, *words = declared.url.partition(":")[2].split("/") if declared is not None else [""]
         spec = self.clusters.get(name)
@@ -150,13 +150,8 @@ class KubernetesExecutor:
             raise RefusedError(f"{words} are not names of Kubernetes")
         match words:
             case [namespace, "deployment", deployment] if "cordon" not in self.action_type:
-                return Cluster(spec), f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
+                return spec, f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
             case ["node", node] if "cordon" in self.action_type:
-                return Cluster(spec), f"/api/v1/nodes/{node}"
+                return spec, f"/api/v1/nodes/{node}"
             case _:
                 raise RefusedError(f"{self.action_type} is not for {'/'.join(words)}")
-
-
-async def _in_thread(work: Callable[[], Effect]) -> Effect:
-    """The client is a blocking one; an order under way is not cut off in the middle of its two requests."""
-    return await asyncio.to_thread(work)

@@ -40,7 +40,7 @@ class ClusterSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(pattern=r"^https?://", description="address of the API server")
-    token_file: Path | None = Field(None, description="file with a bearer token, read at each call; none = no token")
+    token_file: Path | None = Field(None, description="file with a bearer token, read at each order; none = no token")
     ca_file: Path | None = Field(None, description="certificate authority of the server; none = the system's")
     timeout_s: float = Field(5, gt=0, le=300, description="s per request")
 

@@ -78,9 +78,8 @@ _SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
 
 
 def _client(access: Access) -> httpx.Client:
-    verify = access.tls or httpx.create_ssl_context(trust_env=False)
     return httpx.Client(
-        base_url=access.url, headers=access.headers(), verify=verify, timeout=TIMEOUT_S, trust_env=False
+        base_url=access.url, headers=access.headers(), verify=access.verify(), timeout=TIMEOUT_S, trust_env=False
     )
 
 
