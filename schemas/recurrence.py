@@ -68,10 +68,7 @@ def parse(rule: str, zone: str, starts_at: int, until: int) -> Recurrence:
     if frequency not in LONGEST or fields or daily_by_day or monthly_by_none:
         known = "FREQ=DAILY, FREQ=WEEKLY[;BYDAY=SU,..], FREQ=MONTHLY;BYDAY=2TU [;UNTIL=..Z]"
         raise ValueError(f"{rule!r} is none of {known}")
-    try:
-        named = ZoneInfo(zone)
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{zone!r} is no time zone of the IANA data base") from error
+    named = named_zone(zone)
     begin, end = (datetime.fromtimestamp(at / 1000, named).replace(tzinfo=None) for at in (starts_at, until))
     if not timedelta(0) < end - begin < LONGEST[frequency]:
         raise ValueError(
@@ -81,6 +78,14 @@ def parse(rule: str, zone: str, starts_at: int, until: int) -> Recurrence:
     if frequency == "WEEKLY" and not chosen:
         chosen = ((0, begin.weekday()),)
     return Recurrence(chosen, named, begin, end, starts_at, _last(last) if last else None)
+
+
+def named_zone(name: str) -> ZoneInfo:
+    """Raises ValueError for what is no time zone."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(f"{name!r} is no time zone of the IANA data base") from error
 
 
 def _day(name: str, frequency: str) -> tuple[int, int]:

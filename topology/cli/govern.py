@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from schemas.records import Pause, PolicyRecord
+from schemas.recurrence import named_zone
 from streams.command.sentences import sentence
 from topology.cli.options import AsJson, Broker, SettingsFile, client
 from topology.cli.output import out, record_json
 from topology.cli.root import Misused
 from topology.clock import now_ms
-from topology.sources.timestamps import TimestampError, event_time_ms, in_zone
+from topology.sources.timestamps import event_time_ms
 
 Holder = Annotated[str, typer.Option(help="In whose name: only the same holder can end the pause.")]
 Scope = Annotated[str, typer.Option(help="*, tenant:NAME or asset:ID.")]
@@ -129,8 +131,8 @@ def _moment(until: str | None, for_s: float | None, start: int | None = None, zo
 
 def _at(option: str, moment: str | None, zone: str | None = None) -> int | None:
     try:
-        return None if moment is None else event_time_ms(moment if zone is None else in_zone(moment, zone))
-    except TimestampError as error:
+        return None if moment is None else event_time_ms(moment, UTC if zone is None else named_zone(zone))
+    except ValueError as error:
         raise Misused(f"{option}: {error}") from error
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, tzinfo
 
 from schemas.records import EARLIEST_AT, LATEST_AT
 
@@ -17,36 +16,22 @@ class TimestampError(ValueError):
     """The text is no time in a form that is read; the message says which are."""
 
 
-def event_time_ms(text: str) -> int:
-    """ISO 8601, `MM/DD/YYYY HH:MM[:SS]` or epoch seconds (fractions allowed); without an offset it is UTC.
+def event_time_ms(text: str, zone: tzinfo = UTC) -> int:
+    """ISO 8601, `MM/DD/YYYY HH:MM[:SS]` or epoch seconds (fractions allowed).
+
+    A time of day without an offset is what a clock in `zone` shows.
 
     Raises TimestampError, also for times before 1970 or after 2100: there, the unit is wrong.
     """
     stripped = text.strip()
-    at_ms = _parse(stripped)
+    at_ms = _parse(stripped, zone)
     if not EARLIEST_AT <= at_ms <= LATEST_AT:
         hint = " (epoch seconds are expected, not milliseconds)" if _NUMBER.fullmatch(stripped) else ""
         raise TimestampError(f"{text!r} is before 1970 or after 2100{hint}")
     return at_ms
 
 
-def in_zone(text: str, zone: str) -> str:
-    """A time without an offset, as the clock in a time zone shows it, with its offset; others as they are.
-
-    Raises TimestampError for an unknown zone.
-    """
-    try:
-        named = ZoneInfo(zone)
-    except (KeyError, OSError, ValueError) as error:
-        raise TimestampError(f"{zone!r} is no time zone of the IANA data base") from error
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return text
-    return text if moment.tzinfo else moment.replace(tzinfo=named).isoformat()
-
-
-def _parse(text: str) -> int:
+def _parse(text: str, zone: tzinfo) -> int:
     if _NUMBER.fullmatch(text):
         seconds = float(text)
         return round(seconds * 1000) if math.isfinite(seconds * 1000) else LATEST_AT + 1
@@ -60,4 +45,4 @@ def _parse(text: str) -> int:
         raise TimestampError(
             f"{text!r} is neither ISO 8601 nor MM/DD/YYYY HH:MM nor epoch seconds" if text else "the timestamp is empty"
         ) from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
