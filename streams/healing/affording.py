@@ -7,16 +7,18 @@ from streams.healing.commitments import added, sum_of
 from streams.healing.desk import Desk, with_policies
 from streams.healing.questions import Answer, unmet
 from streams.healing.state import AssetRow, Commitment, IncidentRow
-from streams.policy.budgets import Cost, over_budget
+from streams.policy.budgets import FREE, Cost, over_budget
 from streams.policy.modes import budgets_used, scopes_of
 
 
 def against(desk: Desk, row: IncidentRow) -> PolicyVerdict | None:
     """The budget that the plan of the row would go beyond; None = it fits. What the row's asset holds now is free."""
+    if (cost := cost_of(row)) == FREE:
+        return None
     asset = desk.world.assets.get(row.asset_id)
     held = sum_of(c for c in desk.draft.asset(row.asset_id).spends if c.strategy == row.strategy)
     own = added(desk.draft.spending().by_scope, held, -1)
-    return over_budget(desk.world, asset or row.asset_id, cost_of(row), own, desk.now)
+    return over_budget(desk.world, asset or row.asset_id, cost, own, desk.now)
 
 
 def refused(

@@ -41,7 +41,8 @@ def _stands(c: Commitment, row: AssetRow) -> bool:
 def account(draft: Draft, asset_id: str, before: tuple[Commitment, ...], after: tuple[Commitment, ...]) -> None:
     """Brings the sums up to date and tells what changed."""
     sums = added(draft.spending().by_scope, sum_of(before), -1)
-    draft.put_spending(SpendingRow(by_scope=added(sums, sum_of(after), 1)))
+    sums = added(sums, sum_of(after), 1)
+    draft.put_spending(SpendingRow(by_scope=dict(sorted(sums.items()))))
     old, new = {c.strategy: c for c in before}, {c.strategy: c for c in after}
     for strategy in sorted(old.keys() | new.keys()):
         if old.get(strategy) != new.get(strategy):
@@ -57,14 +58,14 @@ def sum_of(commitments: Iterable[Commitment]) -> dict[str, tuple[int, int]]:
 
 
 def added(sums: Sums, more: Sums, sign: int) -> dict[str, tuple[int, int]]:
-    """`sign` -1 takes away. In order of scope, without those of nothing."""
+    """`sign` -1 takes away. Without those of nothing, in no order to go by."""
     out = dict(sums)
     for scope, (use, unregistered) in more.items():
         before = out.pop(scope, (0, 0))
         now = (before[0] + sign * use, before[1] + sign * unregistered)
         if now != (0, 0):
             out[scope] = now
-    return dict(sorted(out.items()))
+    return out
 
 
 def _told(draft: Draft, asset_id: str, strategy: str, c: Commitment | None) -> Emission:

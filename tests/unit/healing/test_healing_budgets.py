@@ -299,6 +299,9 @@ def test_whatever_happens_the_sums_are_those_of_the_assets_and_of_the_topic_and_
         else:
             bench.advance(at + 700 * i)
             at += 700 * i
+        sums = bench.partition.rows.get(SPENDING_KEY, SpendingRow())
+        assert isinstance(sums, SpendingRow)
+        assert list(sums.by_scope) == sorted(sums.by_scope), "the same bytes whatever came first"
         rows = [r for r in bench.partition.rows.values() if isinstance(r, AssetRow)]
         assert stands(bench) == sum(c.micro_usd for r in rows for c in r.spends) / 1e6 >= 0
         ledger = Ledger()
