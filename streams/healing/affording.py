@@ -15,10 +15,9 @@ def against(desk: Desk, row: IncidentRow) -> PolicyVerdict | None:
     """The budget that the plan of the row would go beyond; None = it fits. What the row's asset holds now is free."""
     if (cost := cost_of(row)) == FREE:
         return None
-    asset = desk.world.assets.get(row.asset_id)
     held = sum_of(c for c in desk.draft.asset(row.asset_id).spends if c.strategy == row.strategy)
     own = added(desk.draft.spending().by_scope, held, -1)
-    return over_budget(desk.world, asset or row.asset_id, cost, own, desk.now)
+    return over_budget(desk.world, row.asset_id, cost, own, desk.now)
 
 
 def refused(
@@ -32,7 +31,7 @@ def refused(
         return row, f"({answer.outcome}): {answer.reason if not answer.allowed else why}"
     if (verdict := against(desk, row)) is not None:
         return with_policies(row, (verdict,)), f"(budget): {verdict.reason}"
-    scopes = scopes_of(desk.world, source or row.asset_id) if row.adds_micro_usd else ()
+    scopes = scopes_of(desk.world, row.asset_id) if row.adds_micro_usd else ()
     return with_policies(row, budgets_used(desk.world, scopes)), None
 
 
@@ -43,11 +42,10 @@ def cost_of(row: IncidentRow) -> Cost:
 def committed(desk: Desk, asset: AssetRow, row: IncidentRow, *, can_be_undone: bool) -> AssetRow:
     """The asset's row once the plan of the incident's row is ordered; it takes the place of what came before it."""
     kept = (c for c in asset.spends if c.strategy != row.strategy and (c.undone or c.incident_id != row.id))
-    found = desk.world.assets.get(row.asset_id)
     new = Commitment(
         incident_id=row.id,
         strategy=row.strategy,
-        scopes=scopes_of(desk.world, found or row.asset_id),
+        scopes=scopes_of(desk.world, row.asset_id),
         micro_usd=row.adds_micro_usd or 0,
         unregistered_micro_usd=row.adds_unregistered_micro_usd,
         undone=can_be_undone,

@@ -9,7 +9,7 @@ Each change is a record on `spending`, key layer, asset and strategy; a tombston
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from schemas.records import Spending
@@ -17,12 +17,10 @@ from streams.healing.state import AssetRow, Commitment, SpendingRow
 from streams.kit.ids import row_key
 from streams.kit.layer import Emission
 from streams.kit.ledger import MICRO
-from streams.policy.budgets import HEALING
+from streams.policy.budgets import HEALING, Sums
 
 if TYPE_CHECKING:
     from streams.healing.draft import Draft
-
-Sums = Mapping[str, tuple[int, int]]
 
 
 def standing(row: AssetRow) -> AssetRow:
