@@ -16,7 +16,7 @@ from streams.healing.ordering import end_escalated
 from streams.healing.planning import diagnose, give_up
 from streams.healing.ports import INTERRUPTED, REFUSED
 from streams.healing.settings import PAGE, milliseconds
-from streams.healing.state import Drain, IncidentRow, IncidentState
+from streams.healing.state import AssetRow, Drain, IncidentRow, IncidentState
 
 LEAST_LOOK_MS = 1_000
 _MAY_STAND = "; it may stand, and is undone once {} is well"
@@ -35,22 +35,22 @@ def on_outcome(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
 
 
 def _succeeded(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
-    settle(desk, row, doubtful=False)
+    _settle(desk, row, doubtful=False)
     row = tell(desk, row, RemediationStatus.SUCCEEDED, f"{row.strategy} succeeded: {outcome.detail}")
     if row.strategy == PAGE:
         end_escalated(desk, row, "a person was told; healing waits for them")
         return
     take_lease(desk, row)
     row = row.model_copy(update={"state": IncidentState.VERIFYING, "verify_from": desk.now})
-    desk.draft.put_incident(row.model_copy(update={"due_at": _next_look(desk, row)}))
+    desk.draft.put_incident(row.model_copy(update={"due_at": _next_look(desk, row, _healthy_since(desk, row))}))
 
 
 def _failed(desk: Desk, row: IncidentRow, outcome: ActionOutcome) -> None:
     refused = outcome.detail.startswith(REFUSED)
-    may_stand = "" if refused or not settle(desk, row, doubtful=True) else _MAY_STAND.format(row.asset_id)
+    may_stand = "" if refused or not _settle(desk, row, doubtful=True) else _MAY_STAND.format(row.asset_id)
     row = tell(desk, row, RemediationStatus.FAILED, f"{row.strategy} failed: {outcome.detail}{may_stand}")
     if refused:
-        forget_drain(desk, row)
+        _forget_drain(desk, row)
     wait = backoff_ms(desk, row.action_id, row.attempts)
     started = row.strategy_started_at if row.strategy_started_at is not None else desk.now
     in_time = desk.now + wait < started + milliseconds(desk.settings.strategy_timeout_s)
@@ -72,17 +72,16 @@ def _go_on(desk: Desk, row: IncidentRow, reason: str) -> None:
     diagnose(desk, give_up(desk, row, reason))
 
 
-def settle(desk: Desk, row: IncidentRow, *, doubtful: bool) -> bool:
+def _settle(desk: Desk, row: IncidentRow, *, doubtful: bool) -> bool:
     """What the order's outcome says of its effect; False = it has none that could be undone.
 
     Doubtful: no conclusion is drawn from it (a failed failover does not drain: routing reads the `failed` record the
     same way), but a server may be drained, so it is undone like one that stands. A like one before it needs no second
     order.
     """
-    asset = desk.draft.asset(row.asset_id)
-    drain = asset.drain
-    if drain is None or not _is_of(drain, row):
+    if (own := _own_drain(desk, row)) is None:
         return False
+    asset, drain = own
     earlier = drain.earlier
     if earlier is not None and earlier.doubtful and drain.is_like(earlier):
         earlier = earlier.earlier
@@ -91,18 +90,22 @@ def settle(desk: Desk, row: IncidentRow, *, doubtful: bool) -> bool:
     return True
 
 
-def forget_drain(desk: Desk, row: IncidentRow) -> None:
+def _forget_drain(desk: Desk, row: IncidentRow) -> None:
     """Nothing was done; what stood before stands, and its timer goes on."""
+    if (own := _own_drain(desk, row)) is None:
+        return
+    asset, drain = own
+    failback_at = asset.failback_at if drain.earlier is not None else None
+    desk.draft.put_asset(asset.model_copy(update={"drain": drain.earlier, "failback_at": failback_at}))
+
+
+def _own_drain(desk: Desk, row: IncidentRow) -> tuple[AssetRow, Drain] | None:
+    """What the row's action left on its asset: an action of another strategy takes nothing away from what stands."""
     asset = desk.draft.asset(row.asset_id)
     drain = asset.drain
-    if drain is not None and _is_of(drain, row):
-        failback_at = asset.failback_at if drain.earlier is not None else None
-        desk.draft.put_asset(asset.model_copy(update={"drain": drain.earlier, "failback_at": failback_at}))
-
-
-def _is_of(drain: Drain, row: IncidentRow) -> bool:
-    """An action of another strategy that fails takes nothing away from what stands."""
-    return (drain.incident_id, drain.strategy) == (row.id, row.strategy)
+    if drain is None or (drain.incident_id, drain.strategy) != (row.id, row.strategy):
+        return None
+    return asset, drain
 
 
 def on_no_outcome(desk: Desk, row: IncidentRow) -> None:
@@ -120,12 +123,11 @@ def on_look(desk: Desk, row: IncidentRow) -> None:
     elif since is None and desk.now >= _deadline(desk, row):
         _not_recovered(desk, row)
     else:
-        desk.draft.put_incident(row.model_copy(update={"due_at": _next_look(desk, row)}))
+        desk.draft.put_incident(row.model_copy(update={"due_at": _next_look(desk, row, since)}))
 
 
-def _next_look(desk: Desk, row: IncidentRow) -> int:
+def _next_look(desk: Desk, row: IncidentRow, since: int | None) -> int:
     """While the watched asset is ill it is looked at now and then: nobody tells of the health of another pool's."""
-    since = _healthy_since(desk, row)
     if since is not None:
         return max(since + milliseconds(desk.settings.healthy_for_s), desk.now + 1)
     again = desk.now + max(milliseconds(desk.settings.healthy_for_s), LEAST_LOOK_MS)
