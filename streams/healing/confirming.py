@@ -1,4 +1,4 @@
-"""One sample is no reason to act: a spike or drop below critical must last, get worse or turn into another kind.
+"""One sample is no reason to act: a spike or drop below critical must last, become critical or turn into another kind.
 
 Telemetry closes a spike after two normal samples, so that what is still open after two and a half sampling intervals
 had another abnormal one. The interval is the series' own, from the anomaly's evidence.
