@@ -34,6 +34,7 @@ def test_actions_an_asset_hour_are_few_under_default_settings(name):
     assert row["undone"] <= row["actions"], row
     if name not in ("quiet", "noisy"):
         assert row["actions"] > 0, "an ill server is acted on"
+        assert row["undone"] > 0, "and takes work again once it has been well for long enough"
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_one_others():
