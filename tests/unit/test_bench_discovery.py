@@ -9,7 +9,7 @@ from streams.discovery.ports import Change
 from streams.discovery.providers.kubernetes import KubernetesProvider
 from streams.discovery.providers.mapped import MappedProvider
 from streams.remote.kubernetes_access import kubeconfig
-from topology.bench.discovery.cluster import asset_id, cluster
+from topology.bench.discovery.cluster import cluster
 from topology.bench.discovery.growth import MIB, growth, write_fleet
 from topology.bench.discovery.run import text
 
@@ -26,7 +26,7 @@ async def test_the_cluster_is_listed_and_tells_changes_to_who_watches(tmp_path: 
     with cluster(3) as source:
         provider = KubernetesProvider(kubeconfig(source.kubeconfig(tmp_path)), "bench")
         listed = await asyncio.to_thread(list, await provider.list())
-        assert [asset.id for asset in listed] == [asset_id(f"svc-00000{n}") for n in range(3)]
+        assert [asset.id for asset in listed] == [source.asset_id(f"svc-00000{n}") for n in range(3)]
         watch = provider.watch()
         source.put("svc-000001", 7)
         source.put("new", 1)
@@ -38,8 +38,8 @@ async def test_the_cluster_is_listed_and_tells_changes_to_who_watches(tmp_path: 
     assert changed.asset is not None
     assert changed.asset.labels["revision"] == "7"
     assert isinstance(added, Change)
-    assert added.asset_id == asset_id("new")
-    assert deleted == Change(asset_id("svc-000002"), None)
+    assert added.asset_id == source.asset_id("new")
+    assert deleted == Change(source.asset_id("svc-000002"), None)
 
 
 def listing(assets: int, merge_s: float, mib: float, cpu_us: float) -> dict[str, object]:

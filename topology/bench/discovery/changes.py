@@ -18,7 +18,7 @@ from typing import Protocol
 from schemas.records import LifecycleChange
 from topology.bench.discovery.api_server import real_cluster
 from topology.bench.discovery.cluster import cluster, names_of
-from topology.bench.discovery.growth import used_by
+from topology.bench.discovery.growth import first_listing
 from topology.bench.discovery.processes import Lab, lab
 from topology.bench.latency import cuts
 from topology.bench.watched import SideError, load_average
@@ -61,22 +61,11 @@ def listing(source: Source, at_work: Lab, services: int) -> dict[str, object]:
     """Starts `maestro discover`."""
     at_work.told.follow = lambda _: True
     begun_at = now_ms()
-    uses = {"discover": at_work.discover(["--kubernetes", f"bench={source.kubeconfig(at_work.folder)}"])}
-    uses["worker"] = at_work.worker
-
-    def look() -> None:
-        for used in uses.values():
-            used.look()
-
-    wanted = [source.asset_id(name) for name in names_of(services)]
-    at_work.told.until(
-        lambda: len(at_work.told.assets) >= services and all(w in at_work.told.assets for w in wanted),
-        STUCK_S, "the listing", look,
-    )  # fmt: skip
-    merged_at = max(at_work.told.assets.values())
-    whole = {"s": (merged_at - begun_at) / 1000, "merge_s": (merged_at - at_work.told.spoken[0]) / 1000}
-    return {"what": "cluster", "assets": services, **whole, **used_by(uses, services, {}),
-            "load_average": load_average()}  # fmt: skip
+    discover = at_work.discover(["--kubernetes", f"bench={source.kubeconfig(at_work.folder)}"])
+    uses = {"discover": discover, "worker": at_work.worker}
+    assets, wanted = at_work.told.assets, [source.asset_id(name) for name in names_of(services)]
+    at_work.until(uses, lambda: len(assets) >= services and all(w in assets for w in wanted), "the listing")
+    return {"what": "cluster", **first_listing(at_work, uses, services, begun_at, max(assets.values()))}
 
 
 def told(source: Source, at_work: Lab, services: int, changes: int, per_s: float) -> dict[str, object]:

@@ -39,7 +39,7 @@ class Cluster(ThreadingHTTPServer):
         return self._change("MODIFIED" if name in self.services else "ADDED", name, revision)
 
     def asset_id(self, name: str) -> str:
-        return asset_id(name)
+        return f"k8s:{NAME}/{NAMESPACE}/service/{name}"
 
     def delete(self, name: str) -> int:
         return self._change("DELETED", name, 0)
@@ -82,10 +82,6 @@ def cluster(services: int) -> Iterator[Cluster]:
             server.changed.notify_all()
         server.shutdown()
         server.server_close()
-
-
-def asset_id(name: str) -> str:
-    return f"k8s:{NAME}/{NAMESPACE}/service/{name}"
 
 
 def _service(name: str, revision: int, version: int) -> dict[str, Any]:

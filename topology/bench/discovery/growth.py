@@ -7,7 +7,7 @@ what the second listing is measured by. Each number of assets has a Kafka and pr
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from topology.clock import now_ms
 
 AGAIN_S = 20.0
 """Between two listings."""
-STUCK_S = 120.0
 MIB = 2**20
 COLUMNS = ("name", "kind", "region", "zone", "tenant", "owner", "team", "tier", "serial", "address", "needs")
 MAPPING = {
@@ -74,15 +73,13 @@ def rows(assets: int) -> list[dict[str, object]]:
         begun_at = now_ms()
         discover = at_work.discover(["--cmdb", f"bench={mapping}"])
         uses = {"discover": discover, "worker": at_work.worker}
-        _until(at_work, uses, lambda: bool(at_work.told.spoken), "the source says nothing")
+        at_work.until(uses, lambda: bool(at_work.told.spoken), "the source says nothing")
         write_fleet(at_work.folder, assets + 1)
-        _until(at_work, uses, lambda: len(at_work.told.assets) >= assets, "the first listing")
+        at_work.until(uses, lambda: len(at_work.told.assets) >= assets, "the first listing")
         merged_at = max(at_work.told.assets.values())
-        whole = {"s": (merged_at - begun_at) / 1000, "merge_s": (merged_at - at_work.told.spoken[0]) / 1000}
-        first = {"what": "listing", "assets": assets, **whole, **used_by(uses, assets, {})}
-        first["load_average"] = load_average()
+        first = {"what": "listing", **first_listing(at_work, uses, assets, begun_at, merged_at)}
         before = {"worker": at_work.worker.cpu_s()}
-        _until(at_work, uses, lambda: len(at_work.told.assets) > assets, "the second listing")
+        at_work.until(uses, lambda: len(at_work.told.assets) > assets, "the second listing")
         again_at = at_work.told.spoken[assets + 2]
         again_s = (max(at_work.told.assets.values()) - max(again_at, merged_at)) / 1000
         again = {"what": "again", "assets": assets, "merge_s": again_s}
@@ -91,12 +88,12 @@ def rows(assets: int) -> list[dict[str, object]]:
         return [first, {**again, "load_average": load_average()}]
 
 
-def _until(at_work: Lab, uses: Mapping[str, Used], holds: Callable[[], bool], what: str) -> None:
-    def look() -> None:
-        for used in uses.values():
-            used.look()
-
-    at_work.told.until(holds, STUCK_S, what, look)
+def first_listing(
+    at_work: Lab, uses: Mapping[str, Used], assets: int, begun_at: int, merged_at: int
+) -> dict[str, object]:
+    """Seconds from the start of discover and from its first word until the last asset was merged, and what it took."""
+    whole = {"s": (merged_at - begun_at) / 1000, "merge_s": (merged_at - at_work.told.spoken[0]) / 1000}
+    return {"assets": assets, **whole, **used_by(uses, assets, {}), "load_average": load_average()}
 
 
 def used_by(uses: Mapping[str, Used], assets: int, before: Mapping[str, float]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +21,7 @@ from topology.embedded import embedded_kafka
 from topology.settings import Settings
 
 START_S = 120.0
+STUCK_S = 120.0
 APP_ID = "bench"
 
 
@@ -58,6 +59,15 @@ class Lab:
                "MAESTRO_LOG_LEVEL": "warning"}  # fmt: skip
         command = [sys.executable, "-W", "ignore", "-m", "topology", "discover", *options]
         return Used(psutil.Process(self.stack.enter_context(child(command, environment() | own)).pid))
+
+    def until(self, uses: Mapping[str, Used], holds: Callable[[], bool], what: str) -> None:
+        """Until that holds of what was told, with a look at what each of `uses` uses. Raises SideError."""
+
+        def look() -> None:
+            for used in uses.values():
+                used.look()
+
+        self.told.until(holds, STUCK_S, what, look)
 
 
 @contextmanager

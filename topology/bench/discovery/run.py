@@ -8,11 +8,13 @@ from typing import Any
 
 from topology.bench.discovery import changes, growth
 
+LISTED = (
+    "all on `assets` {s:.1f} s after the start of discover, {merge_s:.1f} s after its first word; {uses}; "
+    "load average {load_average:.1f}"
+)
 TEXTS = {
-    "cluster": "{assets:,} services of a cluster: all on `assets` {s:.1f} s after the start of discover, "
-    "{merge_s:.1f} s after its first word; {uses}; load average {load_average:.1f}",
-    "listing": "{assets:,} assets of one source: all on `assets` {s:.1f} s after the start of discover, "
-    "{merge_s:.1f} s after its first word; {uses}; load average {load_average:.1f}",
+    "cluster": "{assets:,} services of a cluster: " + LISTED,
+    "listing": "{assets:,} assets of one source: " + LISTED,
     "again": "{assets:,} assets listed again, one more: {merge_s:.1f} s; worker {worker_cpu_us:.0f} us CPU an asset, "
     "{worker_mib:.0f} MiB; load average {load_average:.1f}",
     "growth": "{from_assets:,} to {assets:,} assets: {ratio:.2f} times the time an asset; for each more, discover "
