@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import os
 import time
 from collections.abc import Iterator
 from typing import Any, cast
@@ -23,6 +22,7 @@ from streams.kit.layer import ColumnLayer
 from streams.kit.machine import Machine
 from streams.kit.partition import machine_of
 from topology.bench.load import BATCH_SECONDS, METRICS, START_MS, values_of
+from topology.bench.watched import load_average
 from topology.engines import build_layers
 from topology.settings import Settings
 
@@ -127,7 +127,7 @@ def main() -> None:
             series = series_of(count)
             for load, steps in (("w1", by_seconds), ("w2", by_blocks)):
                 told = measured(cast("AnyLayer", layers[name]), count, steps(series), series)
-                print(f"{name:12} {load} {count:7,} series {told}  (load average {os.getloadavg()[0]:.1f})", flush=True)
+                print(f"{name:12} {load} {count:7,} series {told}  (load average {load_average():.1f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ least that anything called a detector does. 1 sample in 500 is 12 deviations off
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from streams.kit.kernel import kernel
 from streams.telemetry.detector import score_series
 from topology.bench.load import START_MS, values_of
+from topology.bench.watched import load_average
 
 SAMPLES = 200_000
 TURNS = 5
@@ -42,7 +42,7 @@ def figures() -> Iterator[dict[str, object]]:
     ours = statistics.median(took["detector"])
     for name, us in took.items():
         median = statistics.median(us)
-        yield {"side": name, "cpu_us": median, "ratio": median / ours, "load_average": os.getloadavg()[0]}
+        yield {"side": name, "cpu_us": median, "ratio": median / ours, "load_average": load_average()}
 
 
 def _cpu_s(run: Callable[[], object]) -> float:

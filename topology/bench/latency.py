@@ -8,7 +8,6 @@ signals and two hops with state, and a toy in the place of either engine.
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 import sys
@@ -24,7 +23,7 @@ from schemas.records import DiscoveryEvent, HealthSignal, Op, RegisteredAsset
 from topology.admin import TopicAdmin, WantedTopic, wanted_topics
 from topology.bench.hops import OUR_HOPS, PEER_HOPS, Hops, Watch
 from topology.bench.peers import LABELS, Tools, environment
-from topology.bench.watched import child, lines
+from topology.bench.watched import child, lines, load_average
 from topology.bench.work import ANOMALIES, PARTITIONS, REMEDIATIONS
 from topology.client.publisher import SIGNALS, Publisher, now_ms
 from topology.embedded import embedded_kafka
@@ -58,7 +57,7 @@ def figures(rate: float, seconds: float, tools: Tools | None) -> Iterator[dict[s
         label = SETUPS[side][0] if side in SETUPS else LABELS[side]
         for hop, ms in (("signal -> anomaly", one), ("signal -> anomaly -> remediation", two)):
             yield {"side": side, "label": label, "rate": rate, "hop": hop, **cuts(ms),
-                   "load_average": os.getloadavg()[0]}  # fmt: skip
+                   "load_average": load_average()}  # fmt: skip
 
 
 @contextmanager

@@ -8,7 +8,6 @@ rules written as a Python function, which is the least that a hook can take.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from streams.policy.cedar import CedarPolicySet
 from streams.policy.gate import PolicyGate
 from streams.policy.port import Answer, Outcome, Point, Question
 from streams.policy.vocabulary import SCHEMA_TEXT, entities, request
+from topology.bench.watched import load_average
 
 ASSETS = 64
 QUESTIONS = 2_000
@@ -106,7 +106,7 @@ def figures() -> Iterator[dict[str, object]]:
         median = statistics.median(us)
         yield {
             "side": name, "cpu_us": median, "per_s": 1e6 / median, "ratio": median / base, "goal_per_s": GOAL_PER_S,
-            "load_average": os.getloadavg()[0],
+            "load_average": load_average(),
         }  # fmt: skip
 
 

@@ -8,7 +8,6 @@ does when it loads a partition. The floor reads the same changelog with librdkaf
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import statistics
 import tempfile
@@ -24,6 +23,7 @@ from streams.atleastonce import AtLeastOnceSettings, Metrics
 from streams.atleastonce.declare import changelog_spec, declare
 from streams.atleastonce.ownership import Ownership
 from streams.atleastonce.producer import ConfirmedProducer
+from topology.bench.watched import load_average
 from topology.embedded import embedded_kafka
 
 TOPIC = "bench-state-changelog"
@@ -137,7 +137,7 @@ def figures(rows: int, rounds: int) -> Iterator[dict[str, object]]:
         )
         yield {"rows": rows, "row_bytes": ROW_BYTES, "s": s, "cpu_s": cpu_s, "floor_s": floor_s,
                "floor_cpu_s": floor_cpu_s, "ratio": s / floor_s, "flush_cpu_us_a_row": row_us,
-               "load_average": os.getloadavg()[0]}  # fmt: skip
+               "load_average": load_average()}  # fmt: skip
 
 
 def text(row: Mapping[str, Any]) -> str:

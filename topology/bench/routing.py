@@ -8,7 +8,6 @@ does. The soft term comes with a Cedar set, which is asked about the target and 
 from __future__ import annotations
 
 import gc
-import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from streams.policy.cedar import CedarPolicySet
 from streams.policy.gate import PolicyGate
 from streams.routing.engine import RoutingLayer
 from streams.routing.fleet import Fleet
+from topology.bench.watched import load_average
 
 REGIONS = ("us-east-1", "us-central1", "eu-west-1", "ap-south-1")
 
@@ -95,7 +95,7 @@ def figures() -> Iterator[dict[str, object]]:
             least, median, p99 = microseconds_per_decision(layer_of(side), view, 300, alike=side == SIDES[0])
             view.derived.clear()
             yield {"candidates": count, "side": side, "least_us": least, "median_us": median, "p99_us": p99,
-                   "floor_us": floor, "ratio": median / floor, "load_average": os.getloadavg()[0]}  # fmt: skip
+                   "floor_us": floor, "ratio": median / floor, "load_average": load_average()}  # fmt: skip
 
 
 def microseconds_of_reading(count: int) -> float:

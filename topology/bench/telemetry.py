@@ -6,7 +6,6 @@ with a group and a state of its own, one after the other, round by round. What i
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from topology.admin import TopicAdmin, WantedTopic, wanted_topics
 from topology.bench import load
 from topology.bench.peers import LABELS, OURS, TOY, Tools, environment
-from topology.bench.watched import SETTLE_S, Measured, child, measured
+from topology.bench.watched import SETTLE_S, Measured, child, load_average, measured
 from topology.bench.work import ANOMALIES, PARTITIONS
 from topology.embedded import embedded_kafka
 from topology.settings import Settings
@@ -123,4 +122,4 @@ def _round(plan: Plan, found: Comparison, broker: str, side: str, number: int) -
         profiled = ["profile"] if plan.profile and side == OURS else []
         with child([*command, *profiled], environment()) as process:
             figures = measured(process, plan.seconds, found.backlog)
-    return Round(number, side, figures, os.getloadavg()[0])
+    return Round(number, side, figures, load_average())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -105,7 +104,9 @@ def _given(**options: Path | None) -> dict[str, Path]:
 
 
 def _begun(found: Comparison) -> str:
-    load = os.getloadavg()[0]
+    from topology.bench.watched import load_average
+
+    load = load_average()
     return f"{found.workload}, {found.series:,} series: {found.backlog:,} samples wait; load average {load:.1f}"
 
 

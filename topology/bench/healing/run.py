@@ -5,7 +5,6 @@ what it cost in requests. Then one server that flaps, and half of the pool ill a
 from __future__ import annotations
 
 import math
-import os
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from topology.bench.healing.load import __file__ as LOAD
 from topology.bench.healing.pool import BACKEND, KINDS, Pool, running_pool
 from topology.bench.healing.sides import SIDES, Side, looked_after
 from topology.bench.healing.watch import Load, Moment, Seen, Watcher
-from topology.bench.watched import child
+from topology.bench.watched import child, load_average
 
 POOL_SIZE = 20
 RATE = 200.0
@@ -97,7 +96,7 @@ def _row(side: Side, kind: str, struck: Sequence[Struck], seen: Seen, load: Load
         row |= {"first_unexpected": seen.failures[0] if seen.failures else ""}
         row["incidents"], row["incidents_elsewhere"] = _incidents(struck, seen)
         row["held"] = _held(struck, seen)
-    return row | {"load_average": os.getloadavg()[0]}
+    return row | {"load_average": load_average()}
 
 
 def _incidents(struck: Sequence[Struck], seen: Seen) -> tuple[dict[str, int], dict[str, int]]:
