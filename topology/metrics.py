@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streams.kit.addresses import host_port
+
 if TYPE_CHECKING:
     from topology.app import Worker
     from topology.settings import Settings
@@ -136,7 +138,7 @@ def metrics_page(collector: Collector, settings: Settings) -> Iterator[None]:
         yield
         return
     with serving(collector, settings.metrics_host, settings.metrics_port) as port:
-        _log.info("metrics page", url=f"http://{settings.metrics_host}:{port}/metrics")
+        _log.info("metrics page", url=f"http://{host_port(settings.metrics_host, port)}/metrics")
         yield
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv6Address
 
+ADDRESS = "address:"
+"""What the weak key of an address begins with."""
+
 
 def before_a_port(host: str) -> str:
     """Lower case; IPv6 in its short form (RFC 5952) and brackets (RFC 3986), which it may have already."""
@@ -22,4 +25,4 @@ def host_port(host: str, port: int | str) -> str:
 
 def address_key(host: str, port: int | str = "") -> str:
     """The weak key of what answers there. Without `port`: of the machine."""
-    return f"address:{host_port(host, port) if port else before_a_port(host)}"
+    return ADDRESS + (host_port(host, port) if port else before_a_port(host))

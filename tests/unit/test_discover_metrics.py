@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import urllib.request
 
 import pytest
+import structlog
 from kubernetes_server import ApiServer
 from otel_spans import identify, message, server
 
@@ -21,6 +24,7 @@ from streams.remote.kubernetes_api import KubernetesApi
 from topology.discover.command import Running
 from topology.discover.metrics import OF_STATUS, SourceCollector
 from topology.metrics import metrics_page, serving
+from topology.receiver.running import Listening
 from topology.settings import Settings
 
 NOW_MS = 1_790_000_000_500
@@ -167,3 +171,16 @@ def test_there_is_a_page_only_where_a_port_is_set() -> None:
         metrics_page(none, Settings(metrics_port=port)),
     ):
         pass
+
+
+def test_the_page_of_an_ipv6_host_is_told_as_a_url_that_can_be_opened() -> None:
+    none = SourceCollector([], {})
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with structlog.testing.capture_logs() as logs, metrics_page(none, Settings(metrics_port=0, metrics_host="::1")):
+        (url,) = [str(line["url"]) for line in logs]
+        assert urllib.request.urlopen(url, timeout=5).status == 200
+    assert re.fullmatch(r"http://\[::1\]:\d+/metrics", url)
+    assert Listening("::1", 8080, None).url == "http://[::1]:8080"

@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from schemas.records import Recommendation
+from streams.kit.addresses import host_port
 from topology.cli.lines import LineReader
 from topology.cli.options import Broker, Lines, SettingsFile, connected
 from topology.cli.output import note, out
@@ -58,7 +59,7 @@ def _serve(address: str, settings_file: Path | None, broker: str | None) -> None
     try:
         run_serve(kafka, host, port, note)
     except OSError as error:
-        raise Refused(f"{host}:{port} cannot be served ({error.strerror or error})") from error
+        raise Refused(f"{host_port(host, port)} cannot be served ({error.strerror or error})") from error
 
 
 def hpa_patch(r: Recommendation) -> Patch | None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from streams.adapters.statsd import Aggregator
 from streams.atleastonce import AtLeastOnceSettings
 from streams.atleastonce.producer import ConfirmedProducer
+from streams.kit.addresses import host_port
 from topology.client.publisher import now_ms
 from topology.receiver.requests import Limits
 from topology.receiver.server import Receiver
@@ -33,7 +34,7 @@ class Listening:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http://{host_port(self.host, self.port)}"
 
 
 def topics_of(settings: Settings) -> dict[str, str]:

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from pydantic import ValidationError
 
 from schemas.records import Asset, AssetKind, Endpoint
-from streams.kit.addresses import host_port
+from streams.kit.addresses import ADDRESS, host_port
 
 OWN_LABELS = ("maestro_asset_id", "maestro_kind")
 
@@ -68,7 +68,7 @@ def _asset(asset_id: str, targets: list[Target]) -> Asset:
             zone=shared.get("zone") or None,
             labels={k: v for k, v in shared.items() if k not in OWN_LABELS},
             endpoints=tuple(Endpoint(type="metrics", url=url) for url in sorted({_told(url) for url in own})),
-            weak_keys=tuple(sorted({f"address:{url.netloc}" for url in own})),
+            weak_keys=tuple(sorted({ADDRESS + url.netloc for url in own})),
         )
     except ValidationError as error:
         raise TargetError(f"{first.place}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error

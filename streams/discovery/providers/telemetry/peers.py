@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from schemas.records import Asset, AssetKind
 from streams.discovery.providers.telemetry.reading import Attributes
-from streams.kit.addresses import before_a_port, host_port
+from streams.kit.addresses import ADDRESS, before_a_port, host_port
 
 Identify = Callable[[Attributes], str]
 """The asset id of telemetry with these resource attributes; "" = nobody's."""
@@ -50,7 +50,7 @@ def _where(attributes: Attributes) -> str:
 
 
 def _weak(where: str) -> tuple[str, ...]:
-    return (f"address:{where}",) if where else ()
+    return (ADDRESS + where,) if where else ()
 
 
 def _queue(source: str, attributes: Attributes) -> Asset | None:
