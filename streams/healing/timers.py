@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streams.healing import intake, verification
 from streams.healing.desk import Desk
+from streams.healing.draft import action_key
 from streams.healing.guards import TIMED
 from streams.healing.holding import put_aside
 from streams.healing.planning import diagnose, give_up
@@ -22,6 +23,7 @@ def on_due(desk: Desk, row: IncidentRow) -> None:
             verification.on_look(desk, row)
         case IncidentState.DIAGNOSING if row.held_by == "approval":
             waited = f"no approval of {row.strategy} within {desk.settings.approval_ttl_s:g} s"
+            desk.draft.drop(action_key(row.action_id))
             diagnose(desk, give_up(desk, row, waited))
         case IncidentState.SUPPRESSED if row.is_open and row.held_by in TIMED:
             diagnose(desk, row)

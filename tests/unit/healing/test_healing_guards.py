@@ -16,6 +16,7 @@ from schemas.records import (
     RemediationStatus,
     Severity,
 )
+from streams.healing.draft import action_key
 from streams.healing.pools import members_of, pool_of
 from streams.healing.ports import INTERRUPTED
 from streams.healing.settings import HealingSettings
@@ -293,6 +294,7 @@ def test_approval_expires(bench):
     assert bench.statuses(told)[0] == "failover:escalated"
     assert "no approval of failover within 900 s" in told[0].reason
     assert "failover:executing" not in bench.statuses(bench.approve(action_id, 901))
+    assert action_key(action_id) not in bench.partition.rows, "nobody waits for it any more"
 
 
 def test_an_expired_approval_is_none(bench):
